@@ -1,0 +1,1 @@
+"""Floor 5: arguments in, exit code out, and the live screen."""

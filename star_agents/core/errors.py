@@ -1,0 +1,165 @@
+"""One tree of errors. A class answers two questions by attribute, never by its text.
+
+`retryable`: may the same thing be tried again as it is? `blames`: who is at fault: `user`,
+`endpoint`, `request` (this item alone) or `us`. Foreign exceptions are translated in one place per wing.
+Messages name the thing, the value and the mend, and never hold a secret.
+"""
+
+from typing import ClassVar, Literal
+
+Blame = Literal["user", "endpoint", "request", "us"]
+
+
+class StarError(Exception):
+    """Root of everything the package raises on purpose. `reason` is a fixed code for counting."""
+
+    retryable: ClassVar[bool] = False
+    blames: ClassVar[Blame] = "us"
+    reason: ClassVar[str] = "error"
+
+
+class ConfigError(StarError):
+    """The user must edit a file; `problems` holds one line for each thing to mend, all found at once."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "config"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class SeedError(StarError):
+    """A data set cannot be read, or too many of its rows are unusable."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "seed"
+
+
+class RunInUseError(StarError):
+    """Another process holds the run folder."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "run_in_use"
+
+
+class StoreError(StarError):
+    """The store cannot be trusted to hold what it was told: stop at once, never go on without a journal."""
+
+    reason = "store"
+
+
+class ModelServerError(StarError):
+    """A model server that we start did not come up, or died and would not stay up."""
+
+    reason = "model_server"
+
+
+class EndpointError(StarError):
+    """A call to a model endpoint failed before there was a usable reply."""
+
+    blames: ClassVar[Blame] = "endpoint"
+    reason = "endpoint"
+
+
+class ConnectFailedError(EndpointError):
+    """No connection: refused, no such host, or closed before the request was taken."""
+
+    retryable = True
+    reason = "connect"
+
+
+class ConnectionLostError(EndpointError):
+    """The connection broke or the body ended early; whatever had arrived is thrown away."""
+
+    retryable = True
+    reason = "connection_lost"
+
+
+class TimedOutError(EndpointError):
+    """A deadline passed: connect, first byte or total."""
+
+    retryable = True
+    reason = "timeout"
+
+
+class OverloadedError(EndpointError):
+    """The server says it cannot serve now (408, 409, 5xx, 529)."""
+
+    retryable = True
+    reason = "server_error"
+
+
+class RateLimitedError(EndpointError):
+    """429. `retry_after_s` is the server's own wish, already clamped, or None where it gave none."""
+
+    retryable = True
+    reason = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AuthFailedError(EndpointError):
+    """401 or 403: the key, not the request, is wrong."""
+
+    reason = "auth"
+
+
+class QuotaExhaustedError(EndpointError):
+    """429 that waiting does not mend: the account has no credit left."""
+
+    reason = "quota"
+
+
+class BadRequestError(EndpointError):
+    """The server refuses this request for what it says (any other 4xx)."""
+
+    blames: ClassVar[Blame] = "request"
+    reason = "bad_request"
+
+
+class ContextOverflowError(BadRequestError):
+    """Prompt and answer do not fit the model's context."""
+
+    reason = "context_overflow"
+
+
+class MisdirectedError(EndpointError):
+    """404, a redirect or a page that is no API: the URL or the model's name is wrong."""
+
+    reason = "misdirected"
+
+
+class ReplyError(StarError):
+    """The call succeeded and the reply is of no use."""
+
+    blames: ClassVar[Blame] = "request"
+    retryable = True
+    reason = "reply"
+
+
+class EmptyReplyError(ReplyError):
+    """No text in the reply."""
+
+    reason = "empty"
+
+
+class UnreadableReplyError(ReplyError):
+    """The body is not the JSON the API promises."""
+
+    reason = "unreadable"
+
+
+class ScorerError(StarError):
+    """Scoring could not be done."""
+
+    reason = "scorer"
+
+
+class WorkerDiedError(ScorerError):
+    """A scorer's child process ended while it held work."""
+
+    retryable = True
+    reason = "worker_died"

@@ -1,0 +1,1 @@
+"""Floor 4: builds everything once, and owns its life and its HTTP face."""
