@@ -55,6 +55,12 @@ class ModelServerError(StarError):
     reason = "model_server"
 
 
+class ModelFetchError(StarError):
+    """A packaged model cannot be fetched, or what was fetched is not what its checksum says."""
+
+    reason = "model_fetch"
+
+
 class EndpointError(StarError):
     """A call to a model endpoint failed before there was a usable reply."""
 

@@ -21,6 +21,10 @@ class Completer(Protocol):
         """
         ...
 
+    def unavailable(self) -> frozenset[str]:
+        """Names of the endpoints that would refuse a call now: down, or out of quota, and no probe due."""
+        ...
+
 
 class Scorer(Protocol):
     """Gives perplexities under the small and the large model."""

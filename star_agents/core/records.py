@@ -109,6 +109,21 @@ class AgentPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Agents:
+    """Every agent of a run by name; `keep` is not among them, for it asks nobody."""
+
+    instruction: Mapping[str, Agent]
+    response: Mapping[str, Agent]
+
+    def endpoints_of(self, pair: AgentPair) -> frozenset[str]:
+        """The endpoints a pair needs: one, or two where the instruction is rewritten."""
+        response = self.response[pair.response].endpoint
+        if pair.instruction == KEEP:
+            return frozenset((response,))
+        return frozenset((response, self.instruction[pair.instruction].endpoint))
+
+
+@dataclass(frozen=True, slots=True)
 class PairWeights:
     """Sampling probabilities p_jk over the pool, in the pool's order; replaced whole, never edited."""
 
@@ -361,9 +376,37 @@ class MemoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PairTally:
+    """What a pair has done so far; `pi_sum` is over the `graded` draws whose pi is known."""
+
+    pair: AgentPair
+    draws: int = 0
+    graded: int = 0
+    wins: int = 0
+    pi_sum: float = 0.0
+
+    @property
+    def mean_pi(self) -> float | None:
+        """Mean pi of the graded draws, or None before the first."""
+        return self.pi_sum / self.graded if self.graded else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Running counts of a run: one `PairTally` a pair, base pairs first, and events by dotted name.
+
+    Events are `row.<source>`, `drop.<reason>`, `failure.<reason>`, `verdict.<source>` and `verdict.label.<label>`.
+    """
+
+    pairs: tuple[PairTally, ...]
+    events: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """One committed batch: its finished seeds in commit order, and the state that they lead to."""
 
     weights: PairWeights
     graded: tuple[Graded, ...]
     entries: tuple[MemoryEntry, ...]
+    tally: Tally = Tally(())

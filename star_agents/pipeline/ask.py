@@ -1,0 +1,45 @@
+"""One call to a model, made durable: the recorded reply if there is one, else ask, record, answer.
+
+Law: a stage never acts on a reply that a crash could forget, and a reply that was paid for is never
+bought twice. A call that fails for good is a record like any other; cancellation records nothing.
+"""
+
+from collections.abc import Mapping
+
+from star_agents.core.errors import EndpointError, ReplyError
+from star_agents.core.ports import Completer, Store
+from star_agents.core.records import CallKey, Failure, Reply, Request
+
+
+class Asker:
+    """The completer as the stages use it, with the journal behind it."""
+
+    def __init__(self, completer: Completer, store: Store, recorded: Mapping[CallKey, Reply]) -> None:
+        self._completer = completer
+        self._store = store
+        self._recorded = dict(recorded)
+
+    async def ask(self, request: Request) -> Reply:
+        """Return the reply to `request`, durable by the time this returns.
+
+        Raises:
+            StoreError: the reply could not be recorded.
+        """
+        recorded = self._recorded.pop(request.key, None)
+        if recorded is not None:
+            return recorded
+        reply = await self._call(request)
+        await self._store.respond(request.key, reply)
+        return reply
+
+    async def _call(self, request: Request) -> Reply:
+        try:
+            return await self._completer.complete(request)
+        except (EndpointError, ReplyError) as error:
+            return Failure(
+                slot=request.key.slot,
+                purpose=request.key.purpose,
+                reason=error.reason,
+                message=str(error),
+                endpoint=request.endpoint,
+            )

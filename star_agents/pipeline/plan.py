@@ -1,0 +1,93 @@
+"""Decide what each seed will be asked, just in time, and make it durable before anything is sent.
+
+Law: a plan is recorded before it leaves this stage, seeds are planned in source order, and every plan is
+drawn from the weights that are newest when there is room for it. Cancelling this stage is how a run stops
+taking in: a plan recorded but not passed on is found open by the next start.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from star_agents.core import rng
+from star_agents.core.ports import Completer, Embedder, SeedSource, Store
+from star_agents.core.records import AgentPair, Agents, Plan, Seed
+from star_agents.pipeline.board import Board
+from star_agents.pipeline.channel import Sender
+from star_agents.policy.sampling import DrawOptions, draw
+
+READ_AHEAD = 32
+"""Seeds read and embedded together: large enough to fill an embedder's batch, small enough to start soon."""
+
+MASK_POLL_S = 1.0
+"""How often to look again when no pair of the pool can be asked."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """What planning needs to know; it keeps no state of its own between seeds."""
+
+    board: Board
+    store: Store
+    source: SeedSource
+    embedder: Embedder | None
+    completer: Completer
+    agents: Agents
+    base: tuple[AgentPair, ...]
+    options: DrawOptions
+    run_seed: int
+
+    async def run(self, plans: Sender[Plan], reopened: Sequence[Plan]) -> None:
+        """Pass on the plans an earlier start left open, then plan the source to its end."""
+        for plan in reopened:
+            await self.board.enter()
+            await plans.send(plan)
+        async for seed, embedding in self._embedded():
+            await self.board.enter()
+            plan = await self._plan(seed, embedding)
+            await self.store.assign(plan)
+            await plans.send(plan)
+
+    async def _embedded(self) -> AsyncIterator[tuple[Seed, bytes]]:
+        while seeds := await self.source.read(READ_AHEAD):
+            if self.embedder is None:
+                vectors = [b""] * len(seeds)
+            else:
+                vectors = await self.embedder.embed([seed.question for seed in seeds])
+            for seed, vector in zip(seeds, vectors, strict=True):
+                yield seed, vector
+
+    async def _plan(self, seed: Seed, embedding: bytes) -> Plan:
+        masked = await self._masked()
+        weights = self.board.weights
+        pool = self.board.memory.pool(embedding) if embedding else ()
+        slots = draw(
+            weights,
+            base=self.base,
+            pool=pool,
+            masked=masked,
+            options=self.options,
+            rng=rng.derive(self.run_seed, "pairs", seed.number),
+        )
+        return Plan(
+            seed=seed,
+            slots=slots,
+            weights_version=weights.version,
+            pool=pool,
+            masked=tuple(sorted(masked)),
+            embedding=embedding,
+        )
+
+    async def _masked(self) -> frozenset[AgentPair]:
+        """Pairs that cannot be asked now; waits while that is all of them."""
+        while True:
+            down = self.completer.unavailable()
+            pairs = self.board.weights.pairs
+            masked = frozenset(pair for pair in pairs if down & self.agents.endpoints_of(pair))
+            if len(masked) < len(pairs):
+                return masked
+            log.warning("no agent-pair can be asked: waiting for endpoints %s", ", ".join(sorted(down)))
+            await asyncio.sleep(MASK_POLL_S)
