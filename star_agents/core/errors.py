@@ -43,6 +43,20 @@ class RunInUseError(StarError):
     reason = "run_in_use"
 
 
+class RunExistsError(StarError):
+    """The run folder holds a run, and nobody said to go on with it."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "run_exists"
+
+
+class PortTakenError(StarError):
+    """A port that the config names is in use by another program."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "port_taken"
+
+
 class StoreError(StarError):
     """The store cannot be trusted to hold what it was told: stop at once, never go on without a journal."""
 
@@ -90,10 +104,14 @@ class TimedOutError(EndpointError):
 
 
 class OverloadedError(EndpointError):
-    """The server says it cannot serve now (408, 409, 5xx, 529)."""
+    """The server says it cannot serve now (408, 409, 5xx, 529). `retry_after_s` as in `RateLimitedError`."""
 
     retryable = True
     reason = "server_error"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RateLimitedError(EndpointError):
@@ -150,6 +168,19 @@ class EmptyReplyError(ReplyError):
     """No text in the reply."""
 
     reason = "empty"
+
+
+class ReasoningOnlyError(EmptyReplyError):
+    """The model thought and said nothing: a larger token budget may help."""
+
+    reason = "reasoning_only"
+
+
+class FilteredReplyError(ReplyError):
+    """The provider or the model declined to answer. An outcome like any other: asking again does not mend it."""
+
+    retryable = False
+    reason = "content_filter"
 
 
 class UnreadableReplyError(ReplyError):

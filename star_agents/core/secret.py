@@ -16,6 +16,10 @@ class Secret:
         """The value itself; called where a header is built and nowhere else."""
         return self._value
 
+    def mask(self, text: str) -> str:
+        """`text` with the value blotted out, for what a server may echo."""
+        return text.replace(self._value, "***") if self._value else text
+
     def __repr__(self) -> str:
         return f"Secret({self.origin})"
 

@@ -1,0 +1,149 @@
+"""What a person sees of a run: a live screen on a terminal, plain lines anywhere else, a table at the end.
+
+Everything drawn comes from one `RunStatus`; nothing here asks the run anything else. Texts of models are
+shown as text: markup and control characters in them mean nothing.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from star_agents.service.status import PairStatus, RunStatus
+
+BAR_WIDTH = 16
+MAX_PAIRS = 12
+"""Lines of pairs on the live screen; the heaviest are shown."""
+
+
+def plain(text: str, limit: int) -> Text:
+    """Text of a model in one line of at most `limit` characters, its control characters made harmless."""
+    flat = " ".join("".join(" " if unicodedata.category(char)[0] == "C" else char for char in text).split())
+    return Text(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def duration(seconds: float | None) -> str:
+    """`1:02:03`, or a dash for what is not known."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def screen(status: RunStatus, width: int) -> RenderableType:
+    """The live screen, for a terminal `width` columns wide."""
+    parts: list[RenderableType] = [_headline(status), _queues(status), _endpoints(status), _weights(status)]
+    if status.last is not None:
+        parts.append(_last(status, width))
+    return Panel(Group(*parts), title=f"star-agents · {status.name}", subtitle=status.message or None)
+
+
+def line(status: RunStatus) -> str:
+    """The same in one plain line, for logs and pipes."""
+    queues = " ".join(f"{channel.name}={channel.depth}" for channel in status.channels if channel.depth)
+    calls = " ".join(
+        f"{endpoint.name}:{endpoint.in_flight}/{endpoint.limit}@{endpoint.tokens_per_s:.0f}tok/s"
+        for endpoint in status.endpoints
+    )
+    return (
+        f"{status.phase} seeds={status.seeds_done}/{status.seeds_total} kept={status.seeds_kept} "
+        f"rate={status.seeds_per_s:.2f}/s eta={duration(status.eta_s)} in_flight={status.seeds_in_flight} "
+        f"v={status.weights_version} {calls} {queues}"
+    ).rstrip()
+
+
+def pair_table(pairs: Iterable[PairStatus], *, title: str | None = None) -> Table:
+    """Draws, wins, mean pi, and the weight before and after; base pairs carry no weight."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("pair")
+    for heading in ("draws", "wins", "mean pi", "p before", "p after"):
+        table.add_column(heading, justify="right")
+    for pair in pairs:
+        label = f"{pair.pair} (base)" if pair.is_base else pair.pair
+        figures = (_number(pair.mean_pi), _number(pair.p_before), _number(pair.p))
+        table.add_row(label, str(pair.draws), str(pair.wins), *figures)
+    return table
+
+
+def print_summary(console: Console, status: RunStatus) -> None:
+    """What a run came to."""
+    console.print(pair_table(status.pairs, title="agent-pairs"))
+    notable = {name: count for name, count in status.events.items() if not name.startswith("verdict.label")}
+    console.print("  ".join(f"{name}={count}" for name, count in notable.items()), soft_wrap=True, highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _headline(status: RunStatus) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=max(status.seeds_total, 1), completed=status.seeds_done, width=24)
+    counts = f"{status.seeds_done}/{status.seeds_total} seeds, {status.seeds_kept} kept"
+    pace = f"{status.seeds_per_s:.2f}/s  eta {duration(status.eta_s)}  elapsed {duration(status.elapsed_s)}"
+    grid.add_row(Text(str(status.phase), style="bold"), bar, counts, pace)
+    return grid
+
+
+def _queues(status: RunStatus) -> RenderableType:
+    depths = [f"{channel.name} {channel.depth}/{channel.capacity}" for channel in status.channels]
+    scorer = status.scorer
+    if scorer is not None:
+        depths.append(f"scorer {scorer.tokens_per_s:.0f} tok/s")
+    return Text("queues  " + "  ".join([f"in flight {status.seeds_in_flight}", *depths]), style="dim")
+
+
+def _endpoints(status: RunStatus) -> RenderableType:
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    table.add_column("endpoint")
+    table.add_column("state")
+    for heading in ("in flight", "waiting", "tok/s", "p50 s", "retries", "failed"):
+        table.add_column(heading, justify="right")
+    for endpoint in status.endpoints:
+        table.add_row(
+            endpoint.name,
+            endpoint.state,
+            f"{endpoint.in_flight}/{endpoint.limit}",
+            str(endpoint.waiting),
+            f"{endpoint.tokens_per_s:.0f}",
+            _number(endpoint.latency_p50_s),
+            str(endpoint.retries),
+            str(sum(endpoint.failures.values())),
+        )
+    return table
+
+
+def _weights(status: RunStatus) -> RenderableType:
+    weighted = sorted((pair for pair in status.pairs if pair.p is not None), key=lambda pair: -(pair.p or 0.0))
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    table.add_column(f"pair weights v{status.weights_version}")
+    for heading in ("", "p", "was", "draws", "wins"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    top = weighted[0].p if weighted else None
+    for pair in weighted[:MAX_PAIRS]:
+        filled = round(BAR_WIDTH * (pair.p or 0.0) / top) if top else 0
+        bar = Text("█" * filled, style="cyan")
+        table.add_row(pair.pair, bar, _number(pair.p), _number(pair.p_before), str(pair.draws), str(pair.wins))
+    if len(weighted) > MAX_PAIRS:
+        table.add_row(f"and {len(weighted) - MAX_PAIRS} more")
+    return table
+
+
+def _last(status: RunStatus, width: int) -> RenderableType:
+    last = status.last
+    if last is None:
+        return Text("")
+    room = max(20, width - 18)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(
+        Text("last row", style="dim"), Text(f"seed {last.seed}  {last.pair or last.source}  pi {_number(last.pi)}")
+    )
+    grid.add_row(Text("seed", style="dim"), plain(last.seed_instruction, room))
+    grid.add_row(Text("asked", style="dim"), plain(last.instruction, room))
+    grid.add_row(Text("answer", style="dim"), plain(last.response, room))
+    return grid

@@ -1,0 +1,50 @@
+"""Which exit code an ending earns: the one place where errors become numbers (sysexits.h where it has one).
+
+0   done, or stopped cleanly on request
+1   stopped for a reason that the last line names
+2   wrong usage of the command line
+69  a model server or endpoint is not to be had
+70  a bug in star-agents
+73  the run folder is in use, or holds another run
+74  the store cannot be written or read
+75  stopped at the budget; raise it and resume
+78  the config or the data must be mended
+130, 143  left at once on a second SIGINT or SIGTERM
+"""
+
+from star_agents.core.errors import (
+    ConfigError,
+    EndpointError,
+    ModelFetchError,
+    ModelServerError,
+    PortTakenError,
+    RunExistsError,
+    RunInUseError,
+    SeedError,
+    StarError,
+    StoreError,
+)
+
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CANTCREAT = 73
+EX_IOERR = 74
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+
+_CODES: tuple[tuple[type[StarError], int], ...] = (
+    (ConfigError, EX_CONFIG),
+    (SeedError, EX_CONFIG),
+    (PortTakenError, EX_CONFIG),
+    (RunInUseError, EX_CANTCREAT),
+    (RunExistsError, EX_CANTCREAT),
+    (StoreError, EX_IOERR),
+    (ModelServerError, EX_UNAVAILABLE),
+    (ModelFetchError, EX_UNAVAILABLE),
+    (EndpointError, EX_UNAVAILABLE),
+)
+
+
+def exit_code(error: StarError) -> int:
+    """The exit code of an error that ends a command."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), 1)

@@ -1,0 +1,72 @@
+"""The command line: one small file a command; heavy imports wait until a command runs.
+
+Exit codes are listed in `exits.py` and docs/cli.md.
+"""
+
+import sys
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from star_agents import __version__
+from star_agents.cli import export, models, schema, score, serve_run, status, validate
+from star_agents.cli.exits import EX_SOFTWARE, exit_code
+from star_agents.core.errors import ConfigError, StarError
+
+app = typer.Typer(
+    name="star-agents",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve-run")(serve_run.serve_run)
+app.command("validate")(validate.validate)
+app.command("status")(status.status)
+app.command("export")(export.export)
+app.command("score")(score.score)
+app.add_typer(models.app, name="models")
+app.command("schema")(schema.schema)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"star-agents {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Make instruction-tuning data better: many models write, two score, one judges, and the weights learn.
+
+    Start with `star-agents serve-run configs/quickstart.yaml`.
+    """
+
+
+def main() -> NoReturn:
+    """Run a command and leave with its exit code; errors made for people are lines, not tracebacks."""
+    try:
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except StarError as error:
+        problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+        for problem in problems:
+            sys.stderr.write(f"star-agents: {problem}\n")
+        code = exit_code(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
+        code = 141
+    except OSError as error:
+        sys.stderr.write(f"star-agents: {error}\n")
+        code = EX_SOFTWARE
+    sys.exit(code)

@@ -1,0 +1,63 @@
+"""`star-agents status RUN`: where a run stands, asked of the running service or read from its folder."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from star_agents.storage.folder import RunFolder
+
+ASK_S = 5.0
+
+
+def status(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Show where a run stands, whether it is running or not."""
+    import orjson
+
+    from star_agents.cli.runs import existing_run
+
+    folder = existing_run(run)
+    told = _ask(folder) or _read(folder)
+    if as_json:
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        return
+    typer.echo(f"{told['name']}: {told['phase']}, {told['seeds_done']} seeds done, {told['seeds_kept']} kept, "
+               f"{told['seeds_in_flight']} in flight, weights v{told['weights_version']}")  # fmt: skip
+    for pair in told["pairs"]:
+        p = "base" if pair["p"] is None else f"p={pair['p']:.3f}"
+        typer.echo(f"  {pair['pair']:<32} {p:<8} draws={pair['draws']} wins={pair['wins']}")
+
+
+def _ask(folder: "RunFolder") -> dict[str, Any] | None:
+    """What the running service says, or None where none answers."""
+    import orjson
+
+    from star_agents.service.api import read_address
+
+    address = read_address(folder.path)
+    if address is None:
+        return None
+    headers = {"Authorization": f"Bearer {address.token}"}
+    request = urllib.request.Request(address.url("/api/v1/status"), headers=headers)  # noqa: S310  # http on loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own machine, never through a proxy
+    try:
+        with opener.open(request, timeout=ASK_S) as reply:
+            told: dict[str, Any] = orjson.loads(reply.read())
+    except (OSError, urllib.error.URLError):
+        return None
+    return told
+
+
+def _read(folder: "RunFolder") -> dict[str, Any]:
+    """What the folder of a run that is not running says."""
+    from dataclasses import asdict
+
+    from star_agents.service.picture import resting_picture
+
+    return asdict(resting_picture(folder))

@@ -1,0 +1,136 @@
+"""Whether a config makes sense as a whole: names that point nowhere, numbers that contradict each other.
+
+Each check names the sections it reads; it is left out while one of them is unsound.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from star_agents.core.records import KEEP
+from star_agents.policy.prompts import builtin_names
+from star_agents.service.settings import (
+    AgentsSection,
+    BudgetSection,
+    Endpoint,
+    EvolutionSection,
+    JudgeSection,
+    LocalEndpoint,
+    MemorySection,
+    OpenAIEndpoint,
+    PairsSection,
+    SamplingSection,
+)
+from star_agents.service.wiring import pool_of
+from star_agents.service.yaml_source import Path
+
+Sections = Mapping[str, Any]
+"""Sound sections by name; each value is what `Settings` holds under that name."""
+
+Problem = tuple[Path, str]
+
+
+def inconsistencies(sections: Sections) -> Iterator[Problem]:
+    """Every contradiction between sound sections."""
+    for needed, check in _CHECKS:
+        if all(name in sections for name in needed):
+            yield from check(*(sections[name] for name in needed))
+
+
+def _endpoints(endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
+    for name, endpoint in endpoints.items():
+        if isinstance(endpoint, OpenAIEndpoint) and (endpoint.base_url is None) == (endpoint.base_urls is None):
+            yield ("endpoints", name), "give either base_url or base_urls"
+
+
+def _agents(agents: AgentsSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
+    for role, group in (("instruction", agents.instruction), ("response", agents.response)):
+        for name, agent in group.items():
+            path = ("agents", role, name)
+            if name == KEEP:
+                yield path, "`keep` is built in; choose another name"
+            yield from _known((*path, "endpoint"), agent.endpoint, endpoints, "endpoint")
+            yield from _prompt((*path, "prompt"), agent.prompt, role)
+
+
+def _judge(judge: JudgeSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
+    yield from _known(("judge", "endpoint"), judge.endpoint, endpoints, "endpoint")
+    yield from _prompt(("judge", "prompt"), judge.prompt, "judge")
+    yield from _prompt(("judge", "prompt_data"), judge.prompt_data, "judge")
+
+
+def _pairs(pairs: PairsSection, agents: AgentsSection) -> Iterator[Problem]:
+    instructions = [KEEP, *agents.instruction]
+    lists: dict[str, list[list[str]]] = {"base": pairs.base}
+    if pairs.pool != "all":
+        lists["pool"] = pairs.pool
+    for key, named in lists.items():
+        for index, (instruction, response) in enumerate(named):
+            yield from _known(("pairs", key, index, 0), instruction, instructions, "instruction agent")
+            yield from _known(("pairs", key, index, 1), response, agents.response, "response agent")
+            if named.index([instruction, response]) < index:
+                yield ("pairs", key, index), "given twice; a pair has one weight"
+            if key == "pool" and [instruction, response] in pairs.base:
+                yield ("pairs", key, index), "is a base pair, which is always asked; take it out of the pool"
+    if not pool_of(pairs, agents):
+        yield ("pairs", "pool"), "the pool is empty: no pair is left besides the base; add an agent or a pair"
+
+
+def _sampling(sampling: SamplingSection, pairs: PairsSection, agents: AgentsSection) -> Iterator[Problem]:
+    num_pairs = len(pool_of(pairs, agents))
+    if sampling.from_memory > sampling.pairs_per_seed:
+        yield ("sampling", "from_memory"), f"more than pairs_per_seed ({sampling.pairs_per_seed})"
+    if num_pairs and not sampling.replacement and sampling.pairs_per_seed > num_pairs:
+        yield (
+            ("sampling", "pairs_per_seed"),
+            f"{sampling.pairs_per_seed} without replacement from a pool of {num_pairs}; lower it or add pairs",
+        )
+
+
+def _floor(evolution: EvolutionSection, pairs: PairsSection, agents: AgentsSection) -> Iterator[Problem]:
+    num_pairs = len(pool_of(pairs, agents))
+    if evolution.floor * num_pairs >= 1:
+        yield ("evolution", "floor"), f"{num_pairs} pairs at {evolution.floor:g} each leave nothing to learn; lower it"
+
+
+def _memory(memory: MemorySection, sampling: SamplingSection) -> Iterator[Problem]:
+    if memory.embedder is None and sampling.from_memory:
+        yield ("sampling", "from_memory"), "memory.embedder is null, so nothing can come from memory; set it to 0"
+
+
+def _budget(budget: BudgetSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
+    if budget.usd is None:
+        return
+    for name, endpoint in endpoints.items():
+        if not isinstance(endpoint, LocalEndpoint) and endpoint.price is None:
+            yield ("endpoints", name), "a dollar budget needs a price here (0 where it costs nothing)"
+
+
+def _known(path: Path, name: str, known: Iterable[str], what: str) -> Iterator[Problem]:
+    names = list(known)
+    if name in names:
+        return
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names) or 'none'}"
+    yield path, f"no such {what}; {hint}"
+
+
+def _prompt(path: Path, prompt: str, role: str) -> Iterator[Problem]:
+    names = builtin_names(role)
+    if prompt not in names and not FilePath(prompt).is_file():
+        close = difflib.get_close_matches(prompt, names, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"shipped: {', '.join(names)}"
+        yield path, f"no such prompt, and no such template file; {hint}"
+
+
+_CHECKS: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = (
+    (("endpoints",), _endpoints),
+    (("agents", "endpoints"), _agents),
+    (("judge", "endpoints"), _judge),
+    (("pairs", "agents"), _pairs),
+    (("sampling", "pairs", "agents"), _sampling),
+    (("evolution", "pairs", "agents"), _floor),
+    (("memory", "sampling"), _memory),
+    (("budget", "endpoints"), _budget),
+)

@@ -1,0 +1,89 @@
+"""What a run is: the part of its config that may not change between two starts.
+
+Safe to change are the places and limits of a run (URLs, keys, concurrency, paths of programs), its output
+and its service. Everything that a row of the log depends on is identity, and so is the model behind an
+endpoint's name. Paths are dotted; `*` stands for any name.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from star_agents.service.settings import Settings
+from star_agents.service.yaml_source import dotted
+
+SAFE = (
+    "run.dir",
+    "seeds.path",  # the file's own digest is compared instead
+    "endpoints.*.kind",
+    "endpoints.*.engine",
+    "endpoints.*.base_url*",
+    "endpoints.*.api_key",
+    "endpoints.*.headers*",
+    "endpoints.*.concurrency",
+    "endpoints.*.requests_per_minute",
+    "endpoints.*.tokens_per_minute",
+    "endpoints.*.timeouts.*",
+    "endpoints.*.price*",
+    "endpoints.*.gpus*",
+    "endpoints.*.args*",
+    "endpoints.*.python",
+    "endpoints.*.start_s",
+    "sampling.max_in_flight",
+    "scoring.device",
+    "memory.capacity",
+    "evolution.batch_size",
+    "evolution.linger_s",
+    "judge.policy",
+    "budget.*",
+    "output.*",
+    "service.*",
+)
+
+
+def record(settings: Settings, prompts: Mapping[str, str]) -> str:
+    """The whole config as JSON, for the manifest of a run; secrets are in it by name only.
+
+    `prompts` are the texts of template files, kept as digests: a file that was edited is another agent.
+    """
+    digests = {name: _digest(text.encode()) for name, text in prompts.items()}
+    return orjson.dumps(settings.model_dump(mode="json") | {"prompt_files": digests}).decode()
+
+
+def fingerprint(config: str) -> str:
+    """A digest of what must not change in a recorded config."""
+    return _digest(orjson.dumps(_identity(config), option=orjson.OPT_SORT_KEYS))
+
+
+def differences(begun: str, now: str) -> list[str]:
+    """One line for each field of identity in which two recorded configs differ."""
+    before, after = _identity(begun), _identity(now)
+    return [
+        f"{path}: was {_show(before.get(path))}, is {_show(after.get(path))}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _identity(config: str) -> dict[str, Any]:
+    fields = dict(_flatten(orjson.loads(config), ()))
+    return {path: value for path, value in fields.items() if not any(fnmatchcase(path, safe) for safe in SAFE)}
+
+
+def _show(value: object) -> str:
+    return "not set" if value is None else orjson.dumps(value).decode()
+
+
+def _flatten(value: Any, path: tuple[str | int, ...]) -> list[tuple[str, Any]]:  # noqa: ANN401  # plain data
+    if isinstance(value, dict):
+        return [leaf for key, inner in value.items() for leaf in _flatten(inner, (*path, key))]
+    if isinstance(value, list):
+        return [leaf for index, inner in enumerate(value) for leaf in _flatten(inner, (*path, index))]
+    return [(dotted(path), value)]
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()

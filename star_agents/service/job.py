@@ -1,0 +1,129 @@
+"""What a start is asked to do, and everything that can be found out before anything is started."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from star_agents.core import clock
+from star_agents.core.errors import ConfigError, RunExistsError
+from star_agents.core.records import Agent, AgentPair, Agents
+from star_agents.core.secret import Secret
+from star_agents.policy.prompts import Prompts
+from star_agents.service import wiring
+from star_agents.service.identity import differences, fingerprint, record
+from star_agents.service.secret_refs import resolve_secrets
+from star_agents.service.settings import Settings
+from star_agents.storage.folder import RunFolder
+from star_agents.storage.manifest import Manifest
+from star_agents.storage.recovery import read_standing
+from star_agents.storage.seeds import open_seeds
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One start of a run. The caller holds the folder's lock; `environ` is where secrets are looked up."""
+
+    settings: Settings
+    folder: RunFolder
+    cache_dir: Path
+    environ: Mapping[str, str]
+    resume: bool = False
+    limit: int | None = None
+    """Seeds to plan in this start, or all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The sound inputs of a run: nothing has been started, and nothing will fail for want of them."""
+
+    secrets: Mapping[str, Secret]
+    prompts: Prompts
+    agents: Agents
+    judge: Agent
+    base: tuple[AgentPair, ...]
+    pool: tuple[AgentPair, ...]
+    num_seeds: int
+    manifest: Manifest
+
+
+async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Inputs:
+    """Read secrets, templates and seeds.
+
+    Raises:
+        ConfigError: something is missing or unsound; everything at once.
+        SeedError: the seeds cannot be read.
+    """
+    problems: list[str] = []
+    secrets = _attempt(problems, lambda: resolve_secrets(settings, environ))
+    texts = _attempt(problems, lambda: _read_templates(settings))
+    if secrets is None or texts is None:
+        raise ConfigError(*problems)
+    prompts = Prompts(texts, pairwise=settings.judge.prompt, pairwise_data=settings.judge.prompt_data)
+    agents, judge = wiring.agents_of(settings, texts), wiring.judge_of(settings, texts)
+    prompts.check((*agents.instruction.values(), *agents.response.values(), judge))
+    seeds = await open_seeds(settings.seeds.path, row_format=settings.seeds.format, limit=settings.seeds.limit)
+    return Inputs(
+        secrets=secrets,
+        prompts=prompts,
+        agents=agents,
+        judge=judge,
+        base=wiring.base_of(settings.pairs),
+        pool=wiring.pool_of(settings.pairs, settings.agents),
+        num_seeds=await seeds.count(),
+        manifest=_manifest(settings, texts, await seeds.sha256()),
+    )
+
+
+def check_folder(job: Job, inputs: Inputs) -> None:
+    """Refuse to mix two runs in one folder. Blocks, for one short read.
+
+    Raises:
+        RunExistsError: a run is there and nobody said to go on with it.
+        ConfigError: it is another run; one line for each setting that differs.
+    """
+    if not job.folder.is_begun():
+        return
+    standing = read_standing(job.folder.database)
+    if not job.resume:
+        raise RunExistsError(
+            f"{job.folder.path} holds a run ({standing.finished} of {inputs.num_seeds} seeds done): "
+            "add --resume to go on with it, or name another run.dir"
+        )
+    if changed := differences(standing.manifest.config, inputs.manifest.config):
+        raise ConfigError(*(f"{line}; restore it, or start a new run in another run.dir" for line in changed))
+
+
+def _manifest(settings: Settings, texts: dict[str, str], input_sha256: str) -> Manifest:
+    config = record(settings, texts)
+    return Manifest(
+        config=config,
+        fingerprint=fingerprint(config),
+        input_sha256=input_sha256,
+        pairs=wiring.pool_of(settings.pairs, settings.agents),
+        created=clock.wall(),
+    )
+
+
+def _read_templates(settings: Settings) -> dict[str, str]:
+    problems: list[str] = []
+    texts: dict[str, str] = {}
+    for name, file in wiring.template_files(settings).items():
+        try:
+            texts[name] = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"prompt {name}: cannot be read ({type(error).__name__}); give a Jinja file in UTF-8")
+    if problems:
+        raise ConfigError(*problems)
+    return texts
+
+
+def _attempt(problems: list[str], step: Callable[[], T]) -> T | None:
+    """What a step gives, or None with its problems noted."""
+    try:
+        return step()
+    except ConfigError as error:
+        problems += error.problems
+        return None

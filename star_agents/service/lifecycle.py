@@ -1,0 +1,193 @@
+"""The life of a run: start, work, drain, end; and what each signal does to it.
+
+The first SIGINT or SIGTERM stops intake and drains: what is planned is finished within `drain_s`, then
+generation is cut, and what was generated is still scored and learnt. A second signal leaves at once: nothing
+acknowledged is lost, because nothing is acknowledged before it is durable. A spent budget drains like a signal.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from star_agents.core import clock
+from star_agents.core.errors import StarError
+from star_agents.service import api
+from star_agents.service.assembly import assembled
+from star_agents.service.engine import Engine
+from star_agents.service.job import Job
+from star_agents.service.picture import RateMeter, picture
+from star_agents.service.status import Phase, RunStatus
+from star_agents.storage.export import Exported
+
+WATCH_S = 0.5
+"""How often the budget and the rate are looked at."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[Callable[[], RunStatus]], Coroutine[Any, Any, None]]
+"""Draws or logs the run until it is cancelled; it is handed the way to take a snapshot."""
+
+
+class Ending(StrEnum):
+    """Why a run ended, other than by an error."""
+
+    COMPLETE = "complete"
+    LIMIT = "limit reached"
+    STOPPED = "stopped on request"
+    BUDGET = "budget reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a start came to; `exported` is None where it was stopped before it began."""
+
+    ending: Ending
+    status: RunStatus
+    exported: Exported | None
+
+
+class Lifecycle:
+    """Runs one job once. The caller holds the lock of its folder."""
+
+    def __init__(self, job: Job, *, before_leaving: Callable[[], None] = lambda: None) -> None:
+        self._job = job
+        self._before_leaving = before_leaving
+        self._phase = Phase.STARTING
+        self._message = ""
+        self._began_at = 0.0
+        self._starting: asyncio.Task[Any] | None = None
+        self._engine: Engine | None = None
+        self._ending: Ending | None = None
+        self._rate = RateMeter()
+        self._seeds_per_s = 0.0
+
+    async def run(self, observe: Observer) -> Result:
+        """Run to the end, drawing with `observe` all the while.
+
+        Raises:
+            StarError: the run cannot start, or cannot go on.
+            ExceptionGroup: a part failed in a way that nobody foresaw.
+        """
+        self._began_at = clock.now()
+        try:
+            with self._signals():
+                async with asyncio.TaskGroup() as group:
+                    observer = group.create_task(observe(self.status), name="observe")
+                    try:
+                        return await self._live()
+                    finally:
+                        observer.cancel()
+        except ExceptionGroup as failures:
+            raise _leading(failures) from failures
+
+    async def _live(self) -> Result:
+        """Start, work and export; a stop during the start is an ending too."""
+        self._starting = asyncio.current_task()
+        try:
+            async with assembled(self._job, self._report) as engine, self._served():
+                self._starting, self._engine = None, engine
+                return await self._work(engine)
+        except asyncio.CancelledError:
+            if self._starting is None or self._ending is not Ending.STOPPED:
+                raise
+            self._starting.uncancel()
+            return Result(Ending.STOPPED, self.status(), None)
+
+    def _served(self) -> contextlib.AbstractAsyncContextManager[api.Address]:
+        section = self._job.settings.service
+        return api.serve(section.host, section.port, self._job.folder.path, self.status)
+
+    async def _work(self, engine: Engine) -> Result:
+        self._phase = Phase.RUNNING
+        self._report(f"running: {engine.seeds_total - engine.seeds_done} seeds to go")
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(self._watch(engine), name="watch")
+            await engine.run()
+            watcher.cancel()
+        self._phase = Phase.FINISHED
+        exported = await engine.export()
+        is_limited = engine.limit < engine.inputs.num_seeds
+        ending = self._ending or (Ending.LIMIT if is_limited else Ending.COMPLETE)
+        return Result(ending, self.status(), exported)
+
+    async def _watch(self, engine: Engine) -> None:
+        while True:
+            self._seeds_per_s = self._rate.update(clock.now(), engine.seeds_done)
+            reason = engine.over_budget()
+            if self._ending is None and reason is not None:
+                log.warning("%s", reason)
+                self._drain(engine, Ending.BUDGET)
+            await asyncio.sleep(WATCH_S)
+
+    def status(self) -> RunStatus:
+        """A snapshot, at any moment of the run's life."""
+        return picture(
+            self._job.settings.run.name,
+            self._engine,
+            phase=self._phase,
+            message=self._message,
+            elapsed_s=clock.now() - self._began_at,
+            seeds_per_s=self._seeds_per_s,
+        )
+
+    def _report(self, message: str) -> None:
+        self._message = message
+        log.info("%s", message)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: int) -> None:
+        if self._ending is Ending.STOPPED:
+            self._leave(number)
+        log.warning("%s: stopping cleanly; once more leaves at once", signal.Signals(number).name)
+        if self._engine is not None:
+            self._drain(self._engine, Ending.STOPPED)
+        elif self._starting is not None:
+            self._ending = Ending.STOPPED
+            self._starting.cancel()
+
+    def _drain(self, engine: Engine, ending: Ending) -> None:
+        self._ending = ending
+        drain_s = self._job.settings.service.drain_s
+        self._phase = Phase.DRAINING
+        self._report(f"draining ({ending}): finishing what is planned, for at most {drain_s:g} s")
+        engine.graph.drain()
+        asyncio.get_running_loop().call_later(drain_s, engine.graph.cut)
+
+    def _leave(self, number: int) -> None:
+        """Leave at once. Scorers end with their pipes, model servers are killed, and the store is always whole."""
+        if self._engine is not None:
+            self._engine.kill_servers()
+        self._before_leaving()
+        os._exit(128 + number)
+
+
+def _leading(failures: ExceptionGroup[Exception]) -> Exception:
+    """The error to tell a person about: the first that was made for people, else the first."""
+    flat = list(_flatten(failures))
+    return next((error for error in flat if isinstance(error, StarError)), flat[0])
+
+
+def _flatten(failure: Exception) -> Iterator[Exception]:
+    if isinstance(failure, ExceptionGroup):
+        for inner in failure.exceptions:
+            yield from _flatten(inner)
+    else:
+        yield failure

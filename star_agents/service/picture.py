@@ -1,0 +1,117 @@
+"""Taking a snapshot of a run: reading only, cheap enough for four a second."""
+
+from collections import deque
+
+from star_agents.core.records import Candidate, Graded, PairWeights, RowSource, Tally
+from star_agents.policy.weights import uniform
+from star_agents.service.engine import Engine
+from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.storage.folder import RunFolder
+from star_agents.storage.recovery import read_standing
+
+RATE_WINDOW_S = 30.0
+"""The rate shown is that of the last half minute; the ETA follows from it."""
+
+
+def picture(
+    name: str, engine: Engine | None, *, phase: Phase, message: str, elapsed_s: float, seeds_per_s: float
+) -> RunStatus:
+    """Take a snapshot; before there is an engine, of nothing but the waiting."""
+    if engine is None:
+        return RunStatus(name, phase, message, elapsed_s)
+    left = engine.seeds_total - engine.seeds_done
+    return RunStatus(
+        name=name,
+        phase=phase,
+        message=message,
+        elapsed_s=elapsed_s,
+        seeds_total=engine.seeds_total,
+        seeds_done=engine.seeds_done,
+        seeds_kept=engine.seeds_kept,
+        seeds_in_flight=engine.board.in_flight,
+        seeds_per_s=seeds_per_s,
+        eta_s=left / seeds_per_s if seeds_per_s > 0 else None,
+        weights_version=engine.board.weights.version,
+        channels=engine.graph.statistics(),
+        endpoints=engine.fleet.snapshot(),
+        scorer=engine.scorer.snapshot(),
+        pairs=pair_lines(engine.evolver.tally, engine.weights_at_start, engine.board.weights),
+        events=dict(engine.evolver.tally.events),
+        last=_last_row(engine.evolver.last) if engine.evolver.last is not None else None,
+    )
+
+
+def resting_picture(folder: RunFolder) -> RunStatus:
+    """Where a run stands that is not running, read from its folder. Blocks.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    standing = read_standing(folder.database)
+    rows = {source: standing.tally.events.get(f"row.{source}", 0) for source in RowSource}
+    weights = standing.weights or uniform(standing.manifest.pairs)
+    return RunStatus(
+        name=folder.path.name,
+        phase=Phase.RESTING,
+        message="",
+        elapsed_s=0.0,
+        seeds_done=standing.finished,
+        seeds_kept=standing.finished - rows[RowSource.DROPPED],
+        seeds_in_flight=standing.in_flight,
+        weights_version=weights.version,
+        pairs=pair_lines(standing.tally, uniform(standing.manifest.pairs), weights),
+        events=dict(standing.tally.events),
+    )
+
+
+class RateMeter:
+    """Events a second over the last `RATE_WINDOW_S`; needs to be told the count now and then."""
+
+    __slots__ = ("_marks",)
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def update(self, now: float, total: int) -> float:
+        """Note the running total at `now` and return the rate over the window, 0 before there is one."""
+        self._marks.append((now, total))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_WINDOW_S:  # noqa: PLR2004  # two ends of a window
+            self._marks.popleft()
+        first_at, first_total = self._marks[0]
+        return (total - first_total) / (now - first_at) if now > first_at else 0.0
+
+
+def pair_lines(tally: Tally, before: PairWeights, after: PairWeights) -> tuple[PairStatus, ...]:
+    """The tally beside the weights, base pairs first; a pair without a weight is a base pair."""
+    was, now = _by_name(before), _by_name(after)
+    return tuple(
+        PairStatus(
+            pair=str(item.pair),
+            is_base=str(item.pair) not in now,
+            draws=item.draws,
+            wins=item.wins,
+            mean_pi=item.mean_pi,
+            p_before=was.get(str(item.pair)),
+            p=now.get(str(item.pair)),
+        )
+        for item in tally.pairs
+    )
+
+
+def _by_name(weights: PairWeights) -> dict[str, float]:
+    return {str(pair): p for pair, p in zip(weights.pairs, weights.p, strict=True)}
+
+
+def _last_row(graded: Graded) -> LastRow:
+    plan, selection = graded.settled.plan, graded.selection
+    outcome = graded.settled.outcomes[selection.slot] if selection.slot is not None else None
+    is_written = isinstance(outcome, Candidate)
+    return LastRow(
+        seed=plan.seed.number,
+        source=selection.source,
+        pair=str(plan.slots[selection.slot].pair) if selection.slot is not None else None,
+        pi=selection.pi,
+        seed_instruction=plan.seed.question,
+        instruction=outcome.instruction if is_written else plan.seed.question,
+        response=outcome.response if is_written else plan.seed.response,
+    )

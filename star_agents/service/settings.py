@@ -1,0 +1,227 @@
+"""What a config file may say: one strict model a section, every default in one place.
+
+The names are a contract with users (docs/config.md). Unknown keys and wrong types are errors; nothing is
+coerced, and a secret is only ever named, never written.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
+RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+SecretRef = Annotated[str, StringConstraints(pattern=r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:.+)$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
+Positive = Annotated[int, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A strict, frozen part of the config."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class RunSection(Section):
+    """The run's name, folder and the seed of all its chance."""
+
+    name: RunName
+    dir: str
+    seed: Annotated[int, Field(ge=0)] = 17
+
+
+class SeedsSection(Section):
+    """Where the instructions come from."""
+
+    path: str
+    format: Literal["auto", "alpaca", "messages", "sharegpt", "self-instruct"] = "auto"
+    limit: Positive | None = None
+
+
+class Timeouts(Section):
+    """Deadlines of one call, in seconds."""
+
+    connect_s: Seconds = 10.0
+    first_byte_s: Seconds = 300.0
+    total_s: Seconds = 600.0
+
+
+class Price(Section):
+    """Dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class EndpointSection(Section):
+    """What every kind of endpoint has."""
+
+    model: str
+    api: Literal["chat", "completions"] = "chat"
+    concurrency: Positive | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    timeouts: Timeouts = Timeouts()
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    send_seed: bool = True
+    retry_truncated: bool = True
+
+
+class OpenAIEndpoint(EndpointSection):
+    """A server that speaks OpenAI's API, at one URL or at several replicas."""
+
+    kind: Literal["openai"]
+    base_url: Url | None = None
+    base_urls: Annotated[list[Url], Field(min_length=1)] | None = None
+    api_key: SecretRef | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    price: Price | None = None
+
+
+class LocalEndpoint(EndpointSection):
+    """A model server that we start ourselves."""
+
+    kind: Literal["local"]
+    engine: Literal["auto", "vllm", "transformers"] = "auto"
+    gpus: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    args: list[str] = Field(default_factory=list)
+    python: str | None = None
+    start_s: Seconds = 900.0
+
+
+Endpoint = Annotated[OpenAIEndpoint | LocalEndpoint, Field(discriminator="kind")]
+
+
+class AgentSection(Section):
+    """A prompt on an endpoint. `prompt` is the name of a shipped template or the path of a Jinja file."""
+
+    endpoint: str
+    prompt: str
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Positive = 512
+    stop: Annotated[list[str], Field(max_length=4)] = Field(default_factory=list)
+
+
+class AgentsSection(Section):
+    """Instruction agents (`keep` is built in) and response agents, by name."""
+
+    instruction: dict[Name, AgentSection] = Field(default_factory=dict)
+    response: Annotated[dict[Name, AgentSection], Field(min_length=1)]
+
+
+PairNames = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class PairsSection(Section):
+    """Pairs that are always asked, and the pool the weights range over."""
+
+    base: Annotated[list[PairNames], Field(min_length=1)]
+    pool: Literal["all"] | list[PairNames] = "all"
+
+
+class SamplingSection(Section):
+    """M pairs a seed, `from_memory` (l) of them from the memory bank's proposal."""
+
+    pairs_per_seed: Positive = 5
+    from_memory: Annotated[int, Field(ge=0)] = 2
+    replacement: bool = False
+    share_rewrites: bool = True
+    max_in_flight: Literal["auto"] | Positive = "auto"
+
+
+class MemorySection(Section):
+    """The instruction memory bank; without an embedder there is none."""
+
+    embedder: str | None = "sentence-transformers/all-MiniLM-L6-v2"
+    neighbours: Positive = 10
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.2
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.3
+    capacity: Positive = 100_000
+
+
+class ScoringSection(Section):
+    """The two scorers and the convention of IFD."""
+
+    small: str
+    large: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_tokens: Annotated[int, Field(ge=16)] = 2048
+    ifd: Literal["exact", "superfiltering", "cherry"] = "exact"
+    template: str = "chat"
+    normalize: Literal["candidates", "batch"] = "candidates"
+
+
+class JudgeSection(Section):
+    """Who compares a candidate with the base, and how."""
+
+    endpoint: str
+    policy: Literal["all", "lazy"] = "lazy"
+    swap: bool = True
+    prompt: str = "pairwise"
+    prompt_data: str = "pairwise_data"
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
+    max_tokens: Positive = 256
+
+
+class SelectionSection(Section):
+    """Which row of a seed enters the data set."""
+
+    fallback: Literal["base", "seed", "drop"] = "base"
+    min_score: Probability = 0.0
+    truncated: Literal["exclude", "allow"] = "exclude"
+
+
+class EvolutionSection(Section):
+    """How the pair weights learn (Eq. 8)."""
+
+    rule: Literal["paper"] = "paper"
+    rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    batch_size: Positive = 32
+    linger_s: Annotated[float, Field(ge=0)] = 2.0
+    credit: Literal["all", "winner"] = "all"
+    floor: Annotated[float, Field(ge=0, lt=1)] = 0.001
+
+
+class BudgetSection(Section):
+    """Ceilings at which the run stops taking in. Calls in flight may still pass them."""
+
+    usd: Annotated[float, Field(gt=0)] | None = None
+    tokens: Positive | None = None
+
+
+class OutputSection(Section):
+    """The data set that is written at the end of the run, and by `export` at any time."""
+
+    format: Literal["messages", "alpaca", "sharegpt", "parquet"] = "messages"
+    candidates: bool = False
+
+
+class ServiceSection(Section):
+    """The HTTP face, on the loopback interface, and how long a drain may take."""
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    keep_alive: Literal[False] = False
+    drain_s: Seconds = 30.0
+
+
+class Settings(Section):
+    """A whole config file."""
+
+    run: RunSection
+    seeds: SeedsSection
+    endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
+    agents: AgentsSection
+    pairs: PairsSection
+    sampling: SamplingSection = SamplingSection()
+    memory: MemorySection = MemorySection()
+    scoring: ScoringSection
+    judge: JudgeSection
+    selection: SelectionSection = SelectionSection()
+    evolution: EvolutionSection = EvolutionSection()
+    budget: BudgetSection = BudgetSection()
+    output: OutputSection = OutputSection()
+    service: ServiceSection = ServiceSection()

@@ -1,0 +1,91 @@
+import asyncio
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from star_agents.core.errors import PortTakenError
+from star_agents.service.api import ADDRESS_FILE, Address, read_address, serve
+from star_agents.service.status import Phase, RunStatus
+from tests.loops import run_real
+
+
+def status(phase: Phase = Phase.RUNNING) -> RunStatus:
+    return RunStatus("test", phase, "", 1.0, seeds_total=3, seeds_done=1)
+
+
+async def get(address: Address, path: str, **headers: str) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            address.url(path), headers={name.replace("_", "-"): value for name, value in headers.items()}
+        ) as reply,
+    ):
+        return reply.status, await reply.json(content_type=None)
+
+
+@pytest.mark.parametrize("factory", [None, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_status_needs_the_token_and_says_everything(
+    tmp_path: Path, factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
+    """The token of the owner's file opens /api; without it, or with another, there is a problem document."""
+
+    async def main() -> None:
+        async with serve("127.0.0.1", 0, tmp_path, status) as address:
+            assert read_address(tmp_path) == address
+            assert stat.S_IMODE((tmp_path / ADDRESS_FILE).stat().st_mode) == 0o600
+            code, told = await get(address, "/api/v1/status", Authorization=f"Bearer {address.token}")
+            assert (code, told["seeds_done"], told["phase"]) == (200, 1, "running")
+            code, told = await get(address, "/api/v1/weights", Authorization=f"Bearer {address.token}")
+            assert (code, told) == (200, {"version": 0, "p": {}})
+            for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}):
+                code, told = await get(address, "/api/v1/status", **wrong)
+                assert code == 401
+                assert address.token not in str(told)
+        assert read_address(tmp_path) is None
+
+    run_real(main(), factory=factory)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Host": "evil.example:80"}, {"Origin": "http://evil.example"}]
+)
+def test_foreign_hosts_and_origins_are_refused(tmp_path: Path, headers: dict[str, str]) -> None:
+    """A page that rebinds its name to loopback, or scripts against us, gets nothing, not even health."""
+
+    async def main() -> None:
+        async with serve("127.0.0.1", 0, tmp_path, status) as address:
+            token = {"Authorization": f"Bearer {address.token}"}
+            for path in ("/healthz", "/api/v1/status"):
+                code, _ = await get(address, path, **token, **headers)
+                assert code == 403
+
+    run_real(main())
+
+
+def test_health_says_no_more_than_whether(tmp_path: Path) -> None:
+    """Alive always, ready only while running; unknown paths are problems, not pages."""
+
+    async def main() -> None:
+        for phase, code in ((Phase.RUNNING, 200), (Phase.STARTING, 503), (Phase.DRAINING, 503)):
+            async with serve("127.0.0.1", 0, tmp_path, lambda phase=phase: status(phase)) as address:  # type: ignore[misc]
+                assert await get(address, "/healthz") == (200, {"ok": True})
+                assert await get(address, "/readyz") == (code, {"ready": code == 200})
+                assert (await get(address, "/nothing"))[0] == 404
+
+    run_real(main())
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """The error names the setting, the port and the mend."""
+
+    async def main() -> None:
+        async with serve("127.0.0.1", 0, tmp_path, status) as address:
+            with pytest.raises(PortTakenError, match=rf"service\.port: cannot listen on 127\.0\.0\.1:{address.port}"):
+                async with serve("127.0.0.1", address.port, tmp_path, status):
+                    pytest.fail("two services on one port")
+
+    run_real(main())

@@ -1,0 +1,55 @@
+import pytest
+import yaml
+
+from star_agents.service.identity import differences, fingerprint, record
+from star_agents.service.validation import check
+from star_agents.service.yaml_source import parse_yaml
+from tests.service.configs import SOUND, spoiled
+
+
+def recorded(config: object, prompts: dict[str, str] | None = None) -> str:
+    return record(check(parse_yaml(yaml.safe_dump(config), "run.yaml")), prompts or {})
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("run.dir", "elsewhere"),
+        ("endpoints.local.base_url", "http://127.0.0.1:2/v1"),
+        ("endpoints.local.concurrency", 3),
+        ("endpoints.local.price", {"input": 1.0, "output": 2.0}),
+        ("service.port", 0),
+        ("output.candidates", True),
+        ("sampling.max_in_flight", 5),
+    ],
+)
+def test_places_and_limits_may_change(path: str, value: object) -> None:
+    """What no row depends on is not identity."""
+    before, after = recorded(SOUND), recorded(spoiled(path, value))
+    assert fingerprint(before) == fingerprint(after)
+    assert differences(before, after) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("run.seed", 4),
+        ("endpoints.local.model", "other"),
+        ("agents.response.wild.temperature", 0.9),
+        ("pairs.pool", [["keep", "wild"], ["deepen", "wild"]]),
+        ("scoring.small", "other"),
+        ("evolution.rate", 0.1),
+    ],
+)
+def test_what_rows_depend_on_may_not_change(path: str, value: object) -> None:
+    """Another model, agent, pool, scorer or rate is another run, and the field is named."""
+    before, after = recorded(SOUND), recorded(spoiled(path, value))
+    assert fingerprint(before) != fingerprint(after)
+    assert any(line.startswith(path) for line in differences(before, after))
+
+
+def test_an_edited_template_is_another_agent() -> None:
+    """A prompt file's text is part of the identity."""
+    before, after = recorded(SOUND, {"mine.jinja": "a"}), recorded(SOUND, {"mine.jinja": "b"})
+    assert fingerprint(before) != fingerprint(after)
+    assert [line.split(":")[0] for line in differences(before, after)] == ["prompt_files.mine.jinja"]
