@@ -1,0 +1,75 @@
+"""Losses of chosen tokens, from hidden states, without ever holding the logits of a batch.
+
+Only scored positions meet the output matrix, and a chunk of them at a time, so peak memory does not grow with tokens
+times vocabulary. Log-softmax is float32 whatever the model's dtype. Nothing here knows text, prompts or IFD's ratio.
+
+Shapes: B sequences, T positions, N scored tokens of all sequences, H hidden width, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from star_agents.scoring.conventions import Pass
+
+Head = Callable[[Tensor], Tensor]
+"""Hidden states (N, H) to float32 logits (N, V)."""
+
+_CHUNK_ELEMENTS = 1 << 24
+"""Logits held at once: 64 MiB of float32."""
+
+
+def output_head(network: PreTrainedModel) -> Head:
+    """The way from hidden states to logits, with what the model's config puts behind the output matrix.
+
+    Gemma 2 caps logits softly, Cohere and Falcon-H1 multiply them, Granite divides.
+    """
+    project = network.get_output_embeddings()
+    config = network.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None)
+    factor = 1.0
+    for name in ("logit_scale", "lm_head_multiplier"):
+        factor *= getattr(config, name, None) or 1.0
+    factor /= getattr(config, "logits_scaling", None) or 1.0
+
+    def head(hidden: Tensor) -> Tensor:
+        logits: Tensor = project(hidden).float() * factor
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    return head
+
+
+def token_nll(hidden: Tensor, targets: Tensor, head: Head, chunk: int) -> Tensor:
+    """Negative log-likelihood (N,) in nats of `targets` (N,) after `hidden` (N, H), `chunk` tokens at a time."""
+    pieces = zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True)
+    return torch.cat([functional.cross_entropy(head(state), target, reduction="none") for state, target in pieces])
+
+
+def mean_nll(hidden: Tensor, passes: Sequence[Pass], head: Head, chunk: int | None = None) -> list[float]:
+    """Mean negative log-likelihood in nats of each pass's scored tokens; NaN or infinite where the model is.
+
+    Args:
+        hidden: last hidden states (B, T, H); row b begins with the tokens of `passes[b]`, then padding.
+        passes: B passes.
+        head: hidden states to logits.
+        chunk: tokens projected at once; by default what `_CHUNK_ELEMENTS` allows.
+    """
+    device = hidden.device
+    counts = [len(each.ids) - each.start for each in passes]
+    rows = [row for row, count in enumerate(counts) for _ in range(count)]
+    # The state at a position predicts the token after it.
+    positions = [at - 1 for each in passes for at in range(each.start, len(each.ids))]
+    targets = torch.tensor([token for each in passes for token in each.ids[each.start :]], device=device)
+    scored = hidden[torch.tensor(rows, device=device), torch.tensor(positions, device=device)]  # (N, H)
+    nll = token_nll(scored, targets, head, chunk or _chunk_for(head, scored)).double()  # (N,)
+    means: list[float] = torch.stack([part.mean() for part in torch.split(nll, counts)]).tolist()
+    return means
+
+
+def _chunk_for(head: Head, hidden: Tensor) -> int:
+    """How many tokens may be projected at once, given the vocabulary's size."""
+    vocabulary = head(hidden[:1]).shape[-1]
+    return max(1, _CHUNK_ELEMENTS // vocabulary)

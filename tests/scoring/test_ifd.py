@@ -1,0 +1,121 @@
+"""Laws of the tensor functions, over every sort of output matrix."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    CohereConfig,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import ModelOutput
+
+from star_agents.core.errors import ScorerError
+from star_agents.scoring.conventions import Pass
+from star_agents.scoring.ifd import mean_nll, output_head, token_nll
+from star_agents.scoring.model import LanguageModel
+from star_agents.scoring.tokens import Tokens
+from tests.scoring.tiny import SIZES, VOCABULARY, tiny_model, tiny_network, tiny_tokenizer
+
+MODEL = tiny_model()
+
+ids_lists = st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=24)
+passes_drawn = ids_lists.flatmap(lambda ids: st.integers(1, len(ids) - 1).map(lambda start: Pass(tuple(ids), start)))
+pass_lists = st.lists(passes_drawn, min_size=1, max_size=8)
+
+
+def reference_nll(network: PreTrainedModel, each: Pass) -> float:
+    """The textbook way: one sequence, all logits in float32."""
+    ids = torch.tensor([each.ids])
+    with torch.inference_mode():
+        logits = network(input_ids=ids).logits[0, :-1].float()
+    return float(functional.cross_entropy(logits[each.start - 1 :], ids[0, each.start :]))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LlamaConfig(**SIZES),
+        GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1),
+        GPTNeoXConfig(**SIZES),
+        Gemma2Config(**SIZES, final_logit_softcapping=5.0),
+        CohereConfig(**SIZES, logit_scale=0.25),
+        GraniteConfig(**SIZES, logits_scaling=3.0),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_losses_are_those_of_the_models_own_logits(config: PreTrainedConfig) -> None:
+    """Whatever the architecture does behind its output matrix: capping, scaling, dividing."""
+    network = tiny_network(config)
+    model = LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
+    passes = [Pass((0, 5, 9, 300, 17, 17), 2), Pass((3, 4), 1), Pass((7, *range(40, 60)), 10)]
+    assert model.nll(passes) == pytest.approx([reference_nll(network, each) for each in passes], rel=1e-5)
+
+
+def test_an_unknown_way_to_logits_is_refused() -> None:
+    """A model that does more behind its output matrix than we know cannot be scored wrongly: it is not scored."""
+    network = tiny_network()
+    own_forward = network.forward
+
+    def doubled(**inputs: Tensor) -> ModelOutput:
+        output = own_forward(**inputs)
+        output.logits = output.logits * 2
+        return output
+
+    network.forward = doubled
+    with pytest.raises(ScorerError, match="LlamaForCausalLM"):
+        LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
+
+
+@given(st.integers(1, 30), st.integers(1, 40))
+@settings(max_examples=30)
+def test_chunked_equals_full(count: int, chunk: int) -> None:
+    """However few tokens meet the output matrix at a time, and never more than a chunk."""
+    matrix = torch.randn(16, 50, generator=torch.Generator().manual_seed(count))
+    hidden, targets = matrix.T[:count] * 3, torch.arange(count)
+    seen: list[int] = []
+
+    def head(states: Tensor) -> Tensor:
+        seen.append(len(states))
+        return states @ matrix
+
+    full = functional.cross_entropy(hidden @ matrix, targets, reduction="none")
+    torch.testing.assert_close(token_nll(hidden, targets, head, chunk), full, rtol=1e-5, atol=1e-6)
+    assert max(seen) <= chunk
+
+
+def test_prompt_and_padding_never_meet_the_output_matrix() -> None:
+    """Only scored positions are projected: 2 + 1 of 3 x 6."""
+    seen: list[int] = []
+    project = output_head(tiny_network())
+
+    def head(states: Tensor) -> Tensor:
+        seen.append(len(states))
+        return project(states)
+
+    mean_nll(torch.randn(2, 6, 32), [Pass((1, 2, 3, 4), 2), Pass((5, 6), 1)], head, chunk=100)
+    assert seen == [3]
+
+
+@given(pass_lists, st.sampled_from([1, 32, 4096]))
+@settings(max_examples=25)
+def test_batching_changes_no_loss(passes: list[Pass], budget: int) -> None:
+    """Batch 1 equals batch N, and order in is order out."""
+    MODEL._batch_tokens = budget
+    alone = [MODEL.nll([each])[0] for each in passes]
+    assert MODEL.nll(passes) == pytest.approx(alone, rel=1e-4)
+    assert MODEL.nll(passes[::-1]) == pytest.approx(alone[::-1], rel=1e-4)
+
+
+def test_float32_holds_where_the_model_is_bfloat16() -> None:
+    """Log-softmax is taken in float32, whatever the weights are in."""
+    head = output_head(tiny_network().bfloat16())
+    assert head(torch.randn(2, 32).bfloat16()).dtype is torch.float32
