@@ -1,0 +1,122 @@
+"""Opening the run database: one connection that writes, and readers that cannot.
+
+Every commit is durable when it returns: WAL with `synchronous=FULL`. Two writing connections are never open
+at once, which also keeps clear of SQLite's WAL-reset bug (fixed in 3.51.3). SQLite's own errors become
+`StoreError` here and nowhere else.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from star_agents.core.errors import StoreError
+from star_agents.storage.codec import Packer, checksum
+from star_agents.storage.manifest import Manifest
+from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite itself waits for a lock that another program holds."""
+
+WAL_LIMIT_BYTES = 64 * 2**20
+"""The WAL is cut back to this when a checkpoint has emptied it."""
+
+_WRITER_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}",
+    "PRAGMA foreign_keys = ON",
+)
+
+_MENDS: tuple[tuple[type[apsw.Error], str], ...] = (
+    (apsw.FullError, "the disk is full: make room and resume"),
+    (apsw.IOError, "the disk failed: check it before you resume"),
+    (apsw.NotADBError, "this is not a run database: name another run folder"),
+    (apsw.CorruptError, "the database is damaged: restore a copy of the run folder"),
+    (apsw.CantOpenError, "it cannot be opened: check that it exists and the rights on its folder"),
+    (apsw.ReadOnlyError, "it cannot be written: check the rights on the run folder"),
+    (apsw.ConstraintError, "a record came twice or before its plan: report this"),
+    (apsw.BusyError, "another program holds it locked: close that program and resume"),
+)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite and of the file system into ours, with the mend.
+
+    Raises:
+        StoreError: either raised anything at all.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}: check the rights on the run folder") from error
+    except apsw.Error as error:
+        mend = next((mend for kind, mend in _MENDS if isinstance(error, kind)), "report this")
+        raise StoreError(f"{path}: {mend} ({type(error).__name__}: {error})") from error
+
+
+def open_writer(path: Path, manifest: Manifest) -> apsw.Connection:
+    """Open the database to write, beginning the run of `manifest` where there is none. The caller holds the lock.
+
+    Raises:
+        StoreError: it cannot be opened, is not ours, or was made by a newer version.
+    """
+    with storage_errors(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if _is_new(connection):
+            _create(connection, manifest)
+        check_schema(connection, path)
+        for pragma in _WRITER_PRAGMAS:
+            connection.execute(pragma)
+    return connection
+
+
+@contextmanager
+def reader(path: Path) -> Iterator[apsw.Connection]:
+    """A connection that cannot write, closed at the end. Read briefly: an open read keeps the WAL from shrinking.
+
+    Raises:
+        StoreError: there is no run database here, or it cannot be read.
+    """
+    with storage_errors(path):
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            check_schema(connection, path)
+            yield connection
+        finally:
+            connection.close()
+
+
+def check_schema(connection: apsw.Connection, path: Path) -> None:
+    """Refuse a file that is not ours or that a newer version made.
+
+    Raises:
+        StoreError: so it is.
+    """
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise StoreError(f"{path}: this is not a star-agents run database: name another run folder")
+    version = connection.pragma("user_version")
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: written by another version of star-agents (schema {version}, this one knows {SCHEMA_VERSION}):"
+            " open it with the version that made it"
+        )
+
+
+def _is_new(connection: apsw.Connection) -> bool:
+    return not connection.execute("SELECT count(*) FROM sqlite_schema").get
+
+
+def _create(connection: apsw.Connection, manifest: Manifest) -> None:
+    """Begin a run in one transaction: a crash leaves an empty file or a whole one."""
+    body = Packer().pack(manifest)
+    connection.execute(f"BEGIN IMMEDIATE; {TABLES}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("INSERT INTO manifest VALUES (1, ?, ?)", (checksum(body), body))
+    connection.execute("COMMIT")

@@ -1,0 +1,107 @@
+"""What each method of the store writes. Plain functions of one connection, run inside the writer's transaction.
+
+The order of a seed's life is assign, respond, learn; foreign keys refuse a reply or a result without its plan.
+"""
+
+import apsw
+
+from star_agents.core.errors import StoreError
+from star_agents.core.records import AgentPair, CallKey, Completion, Graded, MemoryEntry, Plan, Reply, Update
+from star_agents.storage.codec import Packer, checksum, float_bytes, sound
+
+
+class Journal:
+    """Writes records as rows. `pairs` is the pool, in the order that every weight vector must have."""
+
+    def __init__(self, connection: apsw.Connection, pairs: tuple[AgentPair, ...]) -> None:
+        self._connection = connection
+        self._pairs = pairs
+        self._packer = Packer()
+
+    def assign(self, plan: Plan) -> None:
+        """Insert a plan, which opens its seed."""
+        body = self._packer.plan(plan)
+        self._connection.execute(
+            "INSERT INTO plan VALUES (?, ?, ?, ?, ?)",
+            (plan.seed.number, plan.weights_version, checksum(body, plan.embedding), body, plan.embedding),
+        )
+
+    def respond(self, key: CallKey, reply: Reply) -> None:
+        """Insert a reply; one that is there already stays as it is."""
+        body = self._packer.pack(reply)
+        match reply:
+            case Completion(usage=usage):
+                told = (True, reply.endpoint, sound(reply.model), usage.input_tokens, usage.output_tokens)
+            case _:
+                told = (False, reply.endpoint, "", 0, 0)
+        self._connection.execute(
+            "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (key.seed, key.purpose.value, key.slot, key.ordinal, *told, checksum(body), body),
+        )
+
+    def learn(self, update: Update) -> None:
+        """Insert a batch and the state it leads to. A batch that was learnt before changes nothing.
+
+        Raises:
+            StoreError: some of its seeds were learnt before and some not, or its weights are of another pool.
+        """
+        if update.weights.pairs != self._pairs:
+            raise StoreError("the weights to be stored are not of this run's pairs")
+        learnt = sum(self._is_learnt(graded) for graded in update.graded)
+        if learnt and learnt == len(update.graded):
+            return
+        if learnt:
+            raise StoreError(f"{learnt} of {len(update.graded)} seeds were learnt before: they would count twice")
+        self._log(update)
+        self._state(update)
+        for entry in update.entries:
+            self._remember(entry)
+
+    def _is_learnt(self, graded: Graded) -> bool:
+        number = graded.settled.plan.seed.number
+        return self._connection.execute("SELECT 1 FROM log WHERE seed = ?", (number,)).get is not None
+
+    def _log(self, update: Update) -> None:
+        batch = self._connection.execute("SELECT ifnull((SELECT batch FROM log ORDER BY seq DESC LIMIT 1), 0) + 1").get
+        for graded in update.graded:
+            body = self._packer.graded(graded)
+            selection = graded.selection
+            self._connection.execute(
+                "INSERT INTO log (seed, batch, version, source, slot, pi, reason, crc32, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    graded.settled.plan.seed.number,
+                    batch,
+                    update.weights.version,
+                    selection.source.value,
+                    selection.slot,
+                    selection.pi,
+                    None if selection.reason is None else sound(selection.reason),
+                    checksum(body),
+                    body,
+                ),
+            )
+
+    def _state(self, update: Update) -> None:
+        applied_seq = self._connection.execute("SELECT ifnull(max(seq), 0) FROM log").get
+        p = float_bytes(update.weights.p)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO policy VALUES (?, ?, ?, ?)", (update.weights.version, applied_seq, checksum(p), p)
+        )
+        body = self._packer.pack(update.tally)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO tally VALUES (1, ?, ?, ?)", (applied_seq, checksum(body), body)
+        )
+
+    def _remember(self, entry: MemoryEntry) -> None:
+        self._connection.execute(
+            "INSERT INTO bank (seed, instruction, response, pi, crc32, embedding) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                entry.seed,
+                entry.pair.instruction,
+                entry.pair.response,
+                entry.pi,
+                checksum(entry.embedding),
+                entry.embedding,
+            ),
+        )

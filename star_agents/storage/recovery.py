@@ -1,0 +1,138 @@
+"""What a start finds in a run folder: where the run stands, and what was open when it ended.
+
+The cost is that of the seeds in flight and of the memory bank's capacity, not of the finished rows.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from star_agents.core.records import AgentPair, CallKey, MemoryEntry, PairWeights, Plan, Purpose, Reply, Tally
+from star_agents.storage.codec import check, read_floats, read_manifest, read_plan, read_reply, read_tally
+from star_agents.storage.database import reader
+from star_agents.storage.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What one endpoint has been asked for, over all starts. `calls` includes the `failures`."""
+
+    calls: int = 0
+    failures: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a run stands. `weights` is None before the first batch; `next_seed` is the first never planned."""
+
+    manifest: Manifest
+    weights: PairWeights | None
+    tally: Tally
+    spend: dict[str, Spend]
+    batches: int
+    finished: int
+    in_flight: int
+    next_seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """Everything a start needs to go on: plans without a result, the replies they have, and the memory bank.
+
+    `entries` are the newest, oldest first.
+    """
+
+    standing: Standing
+    open_plans: tuple[Plan, ...]
+    replies: dict[CallKey, Reply]
+    entries: tuple[MemoryEntry, ...]
+
+
+def read_standing(path: Path) -> Standing:
+    """Where the run in this database stands; for any process, at any time.
+
+    Raises:
+        StoreError: the database cannot be read, or a row that it needs is damaged.
+    """
+    with reader(path) as connection:
+        connection.execute("BEGIN")  # one snapshot for all that follows
+        return _standing(connection)
+
+
+def recover(path: Path, *, capacity: int) -> Recovered:
+    """What a start needs, with at most `capacity` memory entries.
+
+    Raises:
+        StoreError: the database cannot be read, or a row that it needs is damaged.
+    """
+    with reader(path) as connection:
+        connection.execute("BEGIN")  # one snapshot for all that follows
+        return Recovered(
+            standing=_standing(connection),
+            open_plans=_open_plans(connection),
+            replies=_open_replies(connection),
+            entries=_entries(connection, capacity),
+        )
+
+
+def stored_manifest(connection: apsw.Connection) -> Manifest:
+    """The manifest that the run was begun with."""
+    crc, body = connection.execute("SELECT crc32, body FROM manifest").get
+    return read_manifest("manifest", crc, body)
+
+
+def _standing(connection: apsw.Connection) -> Standing:
+    manifest = stored_manifest(connection)
+    in_flight = connection.execute("SELECT count(*) FROM open_plan").get
+    finished = connection.execute("SELECT count(*) FROM log").get
+    batches = connection.execute("SELECT ifnull((SELECT batch FROM log ORDER BY seq DESC LIMIT 1), 0)").get
+    next_seed = connection.execute("SELECT ifnull(max(seed) + 1, 0) FROM plan").get
+    tally = connection.execute("SELECT crc32, body FROM tally").fetchone()
+    return Standing(
+        manifest=manifest,
+        weights=_weights(connection, manifest.pairs),
+        tally=Tally(()) if tally is None else read_tally("tally", *tally),
+        spend={name: Spend(*counts) for name, *counts in connection.execute("SELECT * FROM spend")},
+        batches=batches,
+        finished=finished,
+        in_flight=in_flight,
+        next_seed=next_seed,
+    )
+
+
+def _weights(connection: apsw.Connection, pairs: tuple[AgentPair, ...]) -> PairWeights | None:
+    row = connection.execute("SELECT version, crc32, p FROM policy ORDER BY version DESC LIMIT 1").fetchone()
+    if row is None:
+        return None
+    version, crc, p = row
+    return PairWeights(version, pairs, read_floats(f"policy of version {version}", crc, p))
+
+
+def _open_plans(connection: apsw.Connection) -> tuple[Plan, ...]:
+    rows = connection.execute("SELECT seed, crc32, body, embedding FROM open_plan JOIN plan USING (seed) ORDER BY seed")
+    return tuple(read_plan(f"plan of seed {seed}", crc, body, embedding) for seed, crc, body, embedding in rows)
+
+
+def _open_replies(connection: apsw.Connection) -> dict[CallKey, Reply]:
+    rows = connection.execute(
+        "SELECT seed, purpose, slot, ordinal, crc32, body FROM open_plan CROSS JOIN reply USING (seed)"
+    )
+    replies = {}
+    for seed, purpose, slot, ordinal, crc, body in rows:
+        row = f"{purpose} reply of seed {seed}, slot {slot}, ordinal {ordinal}"
+        replies[CallKey(seed, Purpose(purpose), slot, ordinal)] = read_reply(row, crc, body)
+    return replies
+
+
+def _entries(connection: apsw.Connection, capacity: int) -> tuple[MemoryEntry, ...]:
+    rows = connection.execute(
+        "SELECT seed, instruction, response, pi, crc32, embedding FROM bank ORDER BY seq DESC LIMIT ?", (capacity,)
+    )
+    newest_first = []
+    for seed, instruction, response, pi, crc, embedding in rows:
+        check(f"memory entry of seed {seed}", crc, embedding)
+        newest_first.append(MemoryEntry(seed, AgentPair(instruction, response), pi, embedding))
+    return tuple(reversed(newest_first))

@@ -1,0 +1,95 @@
+"""The run's only truth, on SQLite: what a method has returned from survives a crash and a power cut.
+
+The protocol is RELIABILITY section 5: assign, then send; respond, then act on the reply; scores, weights and
+memory in one transaction; only then publish. So a crash costs at most the calls in flight, and the weights
+always equal the fold of the log.
+"""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from star_agents.core.records import CallKey, Plan, Reply, Update
+from star_agents.storage.database import open_writer, storage_errors
+from star_agents.storage.journal import Journal
+from star_agents.storage.manifest import Manifest, check_same_run
+from star_agents.storage.recovery import Recovered, recover, stored_manifest
+from star_agents.storage.writer import Writer, WriterStatistics
+
+
+class RunStore:
+    """`core.ports.Store` over one database file. The caller holds the run folder's lock.
+
+    `async with await RunStore.open(...) as store:` closes it in the end; a store that is never closed has
+    lost nothing that it acknowledged.
+    """
+
+    def __init__(self, path: Path, journal: Journal, writer: Writer) -> None:
+        self._path = path
+        self._journal = journal
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, path: Path, manifest: Manifest) -> Self:
+        """Begin the run of `manifest` at `path`, or go on with the one that is there.
+
+        Raises:
+            StoreError: the database cannot be opened or is not ours.
+            ConfigError: the run there was begun with other settings, seeds or pairs.
+        """
+        return await asyncio.to_thread(cls._open, path, manifest)
+
+    @classmethod
+    def _open(cls, path: Path, manifest: Manifest) -> Self:
+        connection = open_writer(path, manifest)
+        try:
+            with storage_errors(path):
+                check_same_run(stored_manifest(connection), manifest)
+        except BaseException:
+            connection.close()
+            raise
+        writer = Writer(connection, path)
+        writer.start()
+        return cls(path, Journal(connection, manifest.pairs), writer)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def load(self, *, capacity: int) -> Recovered:
+        """What earlier starts left, with at most `capacity` memory entries. Call it before anything is written.
+
+        Raises:
+            StoreError: a row that is needed is damaged.
+        """
+        return await asyncio.to_thread(recover, self._path, capacity=capacity)
+
+    async def assign(self, plan: Plan) -> None:
+        """Record a plan; only afterwards may its calls be sent.
+
+        Raises (all methods):
+            StoreError: it is not durable; no later write will be either.
+        """
+        await self._writer.write(partial(self._journal.assign, plan))
+
+    async def respond(self, key: CallKey, reply: Reply) -> None:
+        """Record the reply to a call. A second reply to the same key changes nothing."""
+        await self._writer.write(partial(self._journal.respond, key, reply))
+
+    async def learn(self, update: Update) -> None:
+        """Record a batch in one transaction. The same batch again changes nothing; half of it is refused."""
+        await self._writer.write(partial(self._journal.learn, update))
+
+    async def close(self) -> None:
+        """Commit what was asked for and close the file. Afterwards every write is refused."""
+        await self._writer.close()
+
+    def statistics(self) -> WriterStatistics:
+        """Commits and writes since the start."""
+        return self._writer.statistics()
