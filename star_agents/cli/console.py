@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from star_agents.service.lifecycle import Result
 from star_agents.service.status import PairStatus, RunStatus
 
 BAR_WIDTH = 16
@@ -70,11 +71,16 @@ def pair_table(pairs: Iterable[PairStatus], *, title: str | None = None) -> Tabl
     return table
 
 
-def print_summary(console: Console, status: RunStatus) -> None:
-    """What a run came to."""
+def print_summary(console: Console, result: Result) -> None:
+    """What a start came to: pairs, notable events, and where the data set is."""
+    status = result.status
+    console.print(f"{status.name}: {result.ending}, {status.seeds_done} seeds done, {status.seeds_kept} rows kept")
+    if result.exported is None:
+        return
     console.print(pair_table(status.pairs, title="agent-pairs"))
-    notable = {name: count for name, count in status.events.items() if not name.startswith("verdict.label")}
-    console.print("  ".join(f"{name}={count}" for name, count in notable.items()), soft_wrap=True, highlight=False)
+    events = "  ".join(f"{name}={count}" for name, count in status.events.items())
+    console.print(Text(events, style="dim"), soft_wrap=True)
+    console.print(f"data set: {result.exported.data_file} ({result.exported.contents.rows} rows)", soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

@@ -25,6 +25,9 @@ from star_agents.core.errors import (
     StoreError,
 )
 
+BUDGET_REACHED = "budget reached"
+"""`service.status.Ending.BUDGET`, by value: reading exit codes must not import the service."""
+
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 EX_CANTCREAT = 73
@@ -48,3 +51,8 @@ _CODES: tuple[tuple[type[StarError], int], ...] = (
 def exit_code(error: StarError) -> int:
     """The exit code of an error that ends a command."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+
+
+def ending_code(ending: str) -> int:
+    """The exit code of a run that ended without an error."""
+    return EX_TEMPFAIL if ending == BUDGET_REACHED else 0

@@ -9,14 +9,13 @@ MAX_BYTES = 16_000_000
 KEPT_FILES = 3
 
 
-def start_logging(run_dir: Path, *, to_stderr: bool) -> None:
+def start_logging(folder: Path, *, to_stderr: bool) -> None:
     """Configure the package's logger; called once, by a command.
 
     Raises:
         OSError: the log folder cannot be made.
     """
-    folder = run_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     handlers: list[logging.Handler] = [
         RotatingFileHandler(folder / "star-agents.log", maxBytes=MAX_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
     ]

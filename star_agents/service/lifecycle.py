@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from star_agents.core import clock
@@ -22,7 +21,7 @@ from star_agents.service.assembly import assembled
 from star_agents.service.engine import Engine
 from star_agents.service.job import Job
 from star_agents.service.picture import RateMeter, picture
-from star_agents.service.status import Phase, RunStatus
+from star_agents.service.status import Ending, Phase, RunStatus
 from star_agents.storage.export import Exported
 
 WATCH_S = 0.5
@@ -34,15 +33,6 @@ log = logging.getLogger(__name__)
 
 Observer = Callable[[Callable[[], RunStatus]], Coroutine[Any, Any, None]]
 """Draws or logs the run until it is cancelled; it is handed the way to take a snapshot."""
-
-
-class Ending(StrEnum):
-    """Why a run ended, other than by an error."""
-
-    COMPLETE = "complete"
-    LIMIT = "limit reached"
-    STOPPED = "stopped on request"
-    BUDGET = "budget reached"
 
 
 @dataclass(frozen=True, slots=True)

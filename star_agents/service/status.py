@@ -23,6 +23,15 @@ class Phase(StrEnum):
     RESTING = "not running"
 
 
+class Ending(StrEnum):
+    """Why a run ended, other than by an error."""
+
+    COMPLETE = "complete"
+    LIMIT = "limit reached"
+    STOPPED = "stopped on request"
+    BUDGET = "budget reached"
+
+
 @dataclass(frozen=True, slots=True)
 class PairStatus:
     """One pair's line in the tables: `p_before` is its weight when the run was new."""
