@@ -4,7 +4,6 @@
 1   stopped for a reason that the last line names
 2   wrong usage of the command line
 69  a model server or endpoint is not to be had
-70  a bug in star-agents
 73  the run folder is in use, or holds another run
 74  the store cannot be written or read
 75  stopped at the budget; raise it and resume
@@ -29,7 +28,6 @@ BUDGET_REACHED = "budget reached"
 """`service.status.Ending.BUDGET`, by value: reading exit codes must not import the service."""
 
 EX_UNAVAILABLE = 69
-EX_SOFTWARE = 70
 EX_CANTCREAT = 73
 EX_IOERR = 74
 EX_TEMPFAIL = 75

@@ -6,12 +6,11 @@ Exit codes are listed in `exits.py` and docs/cli.md.
 import sys
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from star_agents import __version__
 from star_agents.cli import export, models, schema, score, serve_run, status, validate
-from star_agents.cli.exits import EX_SOFTWARE, exit_code
+from star_agents.cli.exits import exit_code
 from star_agents.core.errors import ConfigError, StarError
 
 app = typer.Typer(
@@ -51,22 +50,9 @@ def common(
 def main() -> NoReturn:
     """Run a command and leave with its exit code; errors made for people are lines, not tracebacks."""
     try:
-        result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        app()
     except StarError as error:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
-        for problem in problems:
-            sys.stderr.write(f"star-agents: {problem}\n")
-        code = exit_code(error)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
-        code = 141
-    except OSError as error:
-        sys.stderr.write(f"star-agents: {error}\n")
-        code = EX_SOFTWARE
-    sys.exit(code)
+        sys.stderr.writelines(f"star-agents: {problem}\n" for problem in problems)
+        sys.exit(exit_code(error))
+    sys.exit()

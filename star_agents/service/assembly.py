@@ -121,7 +121,7 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
     )
     parts: list[AbstractAsyncContextManager[Any]] = [
         ScorerPool(settings, log_dir=job.folder.logs, environ=job.environ),
-        *(LocalServer(_server_spec(job, name, section)) for name, section in _local(job.settings)),
+        *(LocalServer(_server_spec(job, name, section), job.folder.path) for name, section in _local(job.settings)),
     ]
     if memory.embedder is not None:
         model = resolve(memory.embedder, job.cache_dir)
@@ -131,7 +131,7 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
 
 def _server_spec(job: Job, name: str, section: LocalEndpoint) -> LocalServerSpec:
     model = resolve(section.model, job.cache_dir)
-    return wiring.server_spec(name, section, model=model, run_dir=job.folder.path, environ=job.environ)
+    return wiring.server_spec(name, section, model=model, environ=job.environ)
 
 
 def _local(settings: Settings) -> list[tuple[str, LocalEndpoint]]:

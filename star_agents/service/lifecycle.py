@@ -47,7 +47,7 @@ class Result:
 class Lifecycle:
     """Runs one job once. The caller holds the lock of its folder."""
 
-    def __init__(self, job: Job, *, before_leaving: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, job: Job, *, before_leaving: Callable[[], object] = lambda: None) -> None:
         self._job = job
         self._before_leaving = before_leaving
         self._phase = Phase.STARTING

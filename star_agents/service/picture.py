@@ -9,6 +9,7 @@ from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
 
+MIN_MARKS = 2
 RATE_WINDOW_S = 30.0
 """The rate shown is that of the last half minute; the ETA follows from it."""
 
@@ -65,7 +66,11 @@ def resting_picture(folder: RunFolder) -> RunStatus:
 
 
 class RateMeter:
-    """Events a second over the last `RATE_WINDOW_S`; needs to be told the count now and then."""
+    """Events a second over about the last `RATE_WINDOW_S`; it is told the count now and then.
+
+    Only changes are remembered, and always the last two: where events come more rarely than the window is
+    long, the rate falls off slowly instead of jumping to 0.
+    """
 
     __slots__ = ("_marks",)
 
@@ -73,9 +78,10 @@ class RateMeter:
         self._marks: deque[tuple[float, int]] = deque()
 
     def update(self, now: float, total: int) -> float:
-        """Note the running total at `now` and return the rate over the window, 0 before there is one."""
-        self._marks.append((now, total))
-        while len(self._marks) > 2 and now - self._marks[1][0] >= RATE_WINDOW_S:  # noqa: PLR2004  # two ends of a window
+        """Note the running total at `now` and return the rate; 0 before the first event."""
+        if not self._marks or total != self._marks[-1][1]:
+            self._marks.append((now, total))
+        while len(self._marks) > MIN_MARKS and now - self._marks[1][0] >= RATE_WINDOW_S:
             self._marks.popleft()
         first_at, first_total = self._marks[0]
         return (total - first_total) / (now - first_at) if now > first_at else 0.0
@@ -105,13 +111,13 @@ def _by_name(weights: PairWeights) -> dict[str, float]:
 def _last_row(graded: Graded) -> LastRow:
     plan, selection = graded.settled.plan, graded.selection
     outcome = graded.settled.outcomes[selection.slot] if selection.slot is not None else None
-    is_written = isinstance(outcome, Candidate)
+    written = outcome if isinstance(outcome, Candidate) else None
     return LastRow(
         seed=plan.seed.number,
         source=selection.source,
         pair=str(plan.slots[selection.slot].pair) if selection.slot is not None else None,
         pi=selection.pi,
         seed_instruction=plan.seed.question,
-        instruction=outcome.instruction if is_written else plan.seed.question,
-        response=outcome.response if is_written else plan.seed.response,
+        instruction=written.instruction if written else plan.seed.question,
+        response=written.response if written else plan.seed.response,
     )

@@ -61,10 +61,11 @@ def check(source: YamlSource) -> Settings:
 def _sound_sections(data: dict[str, Any], unsound: set[str]) -> Sections:
     """Every section that stands on its own, left-out ones with their defaults."""
     sound = [(name, field) for name, field in Settings.model_fields.items() if name not in unsound]
-    return {
-        name: TypeAdapter(field.annotation).validate_python(data[name]) if name in data else field.default
-        for name, field in sound
-    }
+    return {name: _validated(field.annotation, data[name]) if name in data else field.default for name, field in sound}
+
+
+def _validated(annotation: Any, value: object) -> Any:  # noqa: ANN401  # annotations are any object
+    return TypeAdapter(annotation).validate_python(value)
 
 
 def _by_path(data: dict[str, Any], error: ValidationError) -> dict[Path, list[str]]:

@@ -3,23 +3,23 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from star_agents.core.records import KEEP, Agent, AgentPair, Agents, Role, SamplingParams
 from star_agents.core.secret import Secret
 from star_agents.endpoints.local import LocalServer
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec, Timeouts
+from star_agents.pipeline.graph import BATCH_SEEDS
 from star_agents.policy.prompts import agent_version, builtin_names
 from star_agents.service.settings import (
     AgentSection,
     AgentsSection,
     Endpoint,
     LocalEndpoint,
+    OpenAIEndpoint,
     PairsSection,
     Settings,
 )
 
-MIN_IN_FLIGHT = 8
 MAX_IN_FLIGHT = 4096
 
 DEFAULT_CONCURRENCY = {"openai": 64, "vllm": 128, "transformers": 4}
@@ -83,52 +83,51 @@ def template_files(settings: Settings) -> dict[str, Path]:
 
 def endpoint_spec(name: str, section: Endpoint, key: Secret | None, server: LocalServer | None) -> EndpointSpec:
     """What the fleet is told of an endpoint; `server` is the one that we started for it, if we did."""
-    common: dict[str, Any] = {
-        "name": name,
-        "api": section.api,
-        "requests_per_minute": section.requests_per_minute,
-        "tokens_per_minute": section.tokens_per_minute,
-        "timeouts": Timeouts(**section.timeouts.model_dump()),
-        "extra_body": section.extra_body,
-        "send_seed": section.send_seed,
-        "retry_truncated": section.retry_truncated,
-    }
-    if isinstance(section, LocalEndpoint):
-        assert server is not None, name  # noqa: S101  # every local endpoint has one
-        return EndpointSpec(
-            base_urls=(server.base_url,),
-            model=server.served_model,
-            concurrency=section.concurrency or DEFAULT_CONCURRENCY[server.engine],
-            **common,
-        )
-    urls = tuple(section.base_urls or filter(None, [section.base_url]))
-    concurrency = section.concurrency or DEFAULT_CONCURRENCY["openai"] * len(urls)
-    return EndpointSpec(
-        base_urls=urls, model=section.model, api_key=key, headers=section.headers, concurrency=concurrency, **common
+    urls: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
+    if isinstance(section, OpenAIEndpoint):
+        urls, headers = tuple(section.base_urls or filter(None, [section.base_url])), section.headers
+    spec = EndpointSpec(
+        name=name,
+        base_urls=urls,
+        model=section.model,
+        api=section.api,
+        api_key=key,
+        headers=headers,
+        concurrency=section.concurrency or _concurrency(urls, server),
+        requests_per_minute=section.requests_per_minute,
+        tokens_per_minute=section.tokens_per_minute,
+        timeouts=Timeouts(**section.timeouts.model_dump()),
+        extra_body=section.extra_body,
+        send_seed=section.send_seed,
+        retry_truncated=section.retry_truncated,
     )
+    return spec if server is None else server.endpoint(spec)
 
 
-def server_spec(
-    name: str, section: LocalEndpoint, *, model: str, run_dir: Path, environ: Mapping[str, str]
-) -> LocalServerSpec:
+def _concurrency(urls: tuple[str, ...], server: LocalServer | None) -> int:
+    return DEFAULT_CONCURRENCY["openai"] * len(urls) if server is None else DEFAULT_CONCURRENCY[server.engine]
+
+
+def server_spec(name: str, section: LocalEndpoint, *, model: str, environ: Mapping[str, str]) -> LocalServerSpec:
     """What is told to a model server that we start; `model` is a folder or a hub id."""
     return LocalServerSpec(
         name=name,
         model=model,
+        api=section.api,
         engine=section.engine,
         python=section.python or sys.executable,
         args=tuple(section.args),
         gpus=tuple(section.gpus),
         environ=environ,
         start_s=section.start_s,
-        run_dir=run_dir,
     )
 
 
 def max_in_flight(settings: Settings, total_concurrency: int) -> int:
-    """Seeds in flight: enough that every endpoint has a second helping waiting, and a batch to learn from."""
+    """Seeds in flight: every endpoint busy with a second helping waiting, a batch at the scorer, one to learn from."""
     if settings.sampling.max_in_flight != "auto":
         return settings.sampling.max_in_flight
     calls_per_seed = settings.sampling.pairs_per_seed + len(settings.pairs.base)
-    seeds = -(-2 * total_concurrency // calls_per_seed) + settings.evolution.batch_size
-    return min(max(seeds, MIN_IN_FLIGHT), MAX_IN_FLIGHT)
+    asked = -(-2 * total_concurrency // calls_per_seed)
+    return min(asked + BATCH_SEEDS + settings.evolution.batch_size, MAX_IN_FLIGHT)

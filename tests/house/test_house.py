@@ -29,7 +29,7 @@ def test_lint() -> None:
 
 
 def test_types() -> None:
-    """mypy --strict accepts the package, the tests and the benchmarks."""
+    """Mypy --strict accepts the package, the tests and the benchmarks."""
     run("mypy")
 
 

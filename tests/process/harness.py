@@ -1,0 +1,139 @@
+"""A whole run as a process of its own, against a mock endpoint that is another, to be killed at will."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.faultd.journal import read_journal, sends
+from tests.scoring.tiny import save_tiny, save_tiny_embedder
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+NUM_SEEDS = 24
+
+
+def wait_for(state: Callable[[], bool], what: str) -> None:
+    """Wait until another process has come to a state; a file or a pid is all that can be looked at."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not state():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what)
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The mock endpoint, and the journal of what it served."""
+
+    base_url: str
+    journal: Path
+
+    def sends(self) -> Counter[str]:
+        """How often each request was sent, by its content."""
+        return sends(read_journal(self.journal)) if self.journal.exists() else Counter()
+
+
+@contextmanager
+def mock_endpoint(folder: Path, *arguments: str) -> Iterator[Endpoint]:
+    """Start `python -m tests.faultd` and stop it in the end."""
+    port_file, journal = folder / "port", folder / "journal.jsonl"
+    command = [sys.executable, "-m", "tests.faultd", "--port-file", str(port_file), "--journal", str(journal)]
+    with subprocess.Popen([*command, "--port", "0", *arguments], cwd=ROOT) as server:
+        try:
+            wait_for(lambda: port_file.exists() and port_file.read_text().strip().isdigit(), "the mock endpoint")
+            yield Endpoint(f"http://127.0.0.1:{port_file.read_text().strip()}/v1", journal)
+        finally:
+            server.terminate()
+
+
+def tiny_models(folder: Path) -> dict[str, str]:
+    """Folders of two random scorers and a random embedder."""
+    return {
+        "small": save_tiny(folder / "small", seed=1),
+        "large": save_tiny(folder / "large", seed=2),
+        "embedder": save_tiny_embedder(folder / "embedder"),
+    }
+
+
+@dataclass
+class Run:
+    """A run of the quickstart against an endpoint; every start but the first resumes."""
+
+    folder: Path
+    endpoint: Endpoint
+    models: dict[str, str] | None = None
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    starts: int = 0
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "run"
+
+    def config(self) -> Path:
+        """The quickstart's config, with the mock endpoint in place of the model server."""
+        config = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+        config["run"]["dir"] = str(self.run_dir)
+        config["endpoints"]["smol"] = {
+            "kind": "openai",
+            "base_url": self.endpoint.base_url,
+            "model": "m",
+            "concurrency": 4,
+        }
+        if self.models is not None:
+            config["scoring"] |= {"small": self.models["small"], "large": self.models["large"]}
+            config["memory"]["embedder"] = self.models["embedder"]
+        for section, change in self.changes.items():
+            config.setdefault(section, {}).update(change)
+        file = self.folder / "run.yaml"
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it; its output goes to a file that failures show."""
+        resume = ["--resume"] if self.starts else []
+        self.starts += 1
+        command = [sys.executable, "-m", "star_agents", "serve-run", str(self.config()), *resume, *arguments]
+        with (self.folder / f"output-{self.starts}.txt").open("w") as output:
+            return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
+
+    def output(self) -> str:
+        """What the last start printed."""
+        return (self.folder / f"output-{self.starts}.txt").read_text()
+
+    def finish(self) -> None:
+        """Start it and let it run to its end."""
+        process = self.start()
+        assert process.wait(PATIENCE_S) == 0, self.output()
+
+    def kill_after(self, calls: int) -> None:
+        """Start it, and SIGKILL it once so many calls were sent in this start, or it is done."""
+        before = self.endpoint.sends().total()
+        process = self.start()
+        wait_for(
+            lambda: process.poll() is not None or self.endpoint.sends().total() >= before + calls,
+            f"call {calls} of start {self.starts}: {self.output()}",
+        )
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The exported data set."""
+        lines = (self.run_dir / "out" / "messages" / "train.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def dropped(self) -> list[int]:
+        """Numbers of the seeds that left no row."""
+        lines = (self.run_dir / "out" / "messages" / "dropped.jsonl").read_text().splitlines()
+        return [json.loads(line)["seed"] for line in lines]
