@@ -28,8 +28,8 @@ from star_agents.pipeline.marks import Judged, Marked, Scored, join
 from star_agents.pipeline.plan import Planner
 from star_agents.pipeline.score import score
 
-BATCH_SEEDS = 16
-"""Most seeds scored in one call: with about six candidates each, a pack or two for a GPU."""
+BATCH_SEEDS = 8
+"""Most seeds scored in one call: some fifty candidates, enough to fill packs, few enough to be back soon."""
 
 log = logging.getLogger(__name__)
 
