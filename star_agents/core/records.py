@@ -109,21 +109,6 @@ class AgentPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Agents:
-    """Every agent of a run by name; `keep` is not among them, for it asks nobody."""
-
-    instruction: Mapping[str, Agent]
-    response: Mapping[str, Agent]
-
-    def endpoints_of(self, pair: AgentPair) -> frozenset[str]:
-        """The endpoints a pair needs: one, or two where the instruction is rewritten."""
-        response = self.response[pair.response].endpoint
-        if pair.instruction == KEEP:
-            return frozenset((response,))
-        return frozenset((response, self.instruction[pair.instruction].endpoint))
-
-
-@dataclass(frozen=True, slots=True)
 class PairWeights:
     """Sampling probabilities p_jk over the pool, in the pool's order; replaced whole, never edited."""
 

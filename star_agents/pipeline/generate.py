@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from star_agents.core import rng
+from star_agents.core.cast import Agents
 from star_agents.core.records import (
     KEEP,
     Agent,
-    Agents,
     CallKey,
     Candidate,
     Failure,

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from star_agents.core import rng
+from star_agents.core.cast import Agents
 from star_agents.core.ports import Completer, Embedder, SeedSource, Store
-from star_agents.core.records import AgentPair, Agents, Plan, Seed
+from star_agents.core.records import AgentPair, Plan, Seed
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.channel import Sender
 from star_agents.policy.sampling import DrawOptions, draw

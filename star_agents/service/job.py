@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from star_agents.core import clock
+from star_agents.core.cast import Agents
 from star_agents.core.errors import ConfigError, RunExistsError
-from star_agents.core.records import Agent, AgentPair, Agents
+from star_agents.core.records import Agent, AgentPair
 from star_agents.core.secret import Secret
 from star_agents.policy.prompts import Prompts
 from star_agents.service import wiring

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from star_agents.core import rng
+from star_agents.core.cast import Agents
 from star_agents.core.errors import OverloadedError
 from star_agents.core.records import (
     KEEP,
     Agent,
     AgentPair,
-    Agents,
     CallKey,
     Completion,
     FinishReason,

