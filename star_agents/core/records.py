@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 KEEP = "keep"
-"""Name of the built-in instruction agent: the identity, which makes no call (ALGORITHM section 1)."""
+"""Name of the built-in instruction agent: the identity, which makes no call (docs/algorithm.md section 1)."""
 
 
 class Role(StrEnum):
@@ -39,7 +39,7 @@ class FinishReason(StrEnum):
 
 
 class ScoreStatus(StrEnum):
-    """Whether a perplexity exists, and if not, why (ALGORITHM section 2). Only OK and TRUNCATED carry one."""
+    """Whether a perplexity exists, and if not, why (docs/algorithm.md section 2). Only OK and TRUNCATED carry one."""
 
     OK = "ok"
     EMPTY = "empty"
@@ -352,7 +352,7 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEntry:
-    """A seed instruction's embedding and the pair that won it (ALGORITHM section 4)."""
+    """A seed instruction's embedding and the pair that won it (docs/algorithm.md section 4)."""
 
     seed: int
     pair: AgentPair

@@ -84,7 +84,7 @@ class Evolver:
         )
 
     def _memories(self, item: Graded) -> list[MemoryEntry]:
-        """The winner's entry for the memory bank, if a drawn pair won well enough (ALGORITHM section 4)."""
+        """The winner's entry for the memory bank, if a drawn pair won well enough (docs/algorithm.md section 4)."""
         plan, selection = item.settled.plan, item.selection
         pi = selection.pi or 0.0
         if selection.slot is None or not plan.embedding or pi < self.options.memory_min_score:

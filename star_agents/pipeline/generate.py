@@ -2,7 +2,7 @@
 
 Workers are alike and long-lived; each carries one seed at a time and asks all its slots at once, so a slow
 endpoint delays the seeds that need it and nothing else. Pairs of a seed with the same instruction agent
-share one rewrite, so that their answers are answers to the same question (ALGORITHM section 1).
+share one rewrite, so that their answers are answers to the same question (docs/algorithm.md section 1).
 """
 
 import asyncio

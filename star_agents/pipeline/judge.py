@@ -1,8 +1,8 @@
 """Ask the judge how each candidate compares with the base candidate of its seed (Eq. 6).
 
 With policy `all` every candidate is judged while the scorer works on the same seed. With `lazy` the scores
-come first and only candidates that could still win are asked; the selected row is the same (ALGORITHM
-section 2). A failed or unreadable verdict is a tie and is recorded as what it was.
+come first and only candidates that could still win are asked; the selected row is the same
+(docs/algorithm.md section 2). A failed or unreadable verdict is a tie and is recorded as what it was.
 """
 
 import asyncio

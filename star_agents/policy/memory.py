@@ -1,4 +1,4 @@
-"""The Instruction Memory Bank: which pairs won for the instructions most like this one (ALGORITHM section 4).
+"""The Instruction Memory Bank: which pairs won for the instructions most like this one (docs/algorithm.md section 4).
 
 Law: what the bank answers is a function of the entries added, in order; so a resumed run that adds them
 again gets the same pools. It holds at most `capacity` entries and forgets the oldest first.

@@ -1,4 +1,4 @@
-"""Drawing the pairs of one seed (Eq. 3, ALGORITHM sections 1 and 4).
+"""Drawing the pairs of one seed (Eq. 3, docs/algorithm.md sections 1 and 4).
 
 Law: a draw is a function of its arguments and of its own generator, and the propensity stored with every
 slot is exactly the probability of that draw given those before it. A pair that is masked, or whose weight

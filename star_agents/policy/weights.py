@@ -18,7 +18,8 @@ CreditRule = Literal["all", "winner"]
 
 HORIZON = 17.5
 """beta * M * N of a whole run. Eq. 8 moves p like replicator dynamics, so this product alone sets how far:
-17.5 gives the paper's Figure 5 (best pair 10 % -> 30 %), 100 leaves one pair, 1 moves nothing (ALGORITHM section 4)."""
+17.5 gives the paper's Figure 5 (best pair 10 % -> 30 %), 100 leaves one pair, 1 moves nothing
+(docs/algorithm.md section 4)."""
 
 RESCALE_ABOVE = 1e100
 """Size of the running sum at which an update normalises early, far from overflow."""

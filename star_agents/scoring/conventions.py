@@ -1,7 +1,7 @@
 """Which tokens an IFD is the mean over: the conventions of public programs differ, so each has a name.
 
 A convention lays a sample out as two passes and says how two mean losses become one score. It knows tokens, never
-tensors. ALGORITHM section 2; the public programs are Superfiltering (f0764afa) and Cherry_LLM (01fac8d2).
+tensors. docs/algorithm.md section 2; the public programs are Superfiltering (f0764afa) and Cherry_LLM (01fac8d2).
 """
 
 import math

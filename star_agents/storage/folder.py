@@ -20,7 +20,7 @@ from star_agents.storage.publish import sync_folder
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The layout of a run folder (RELIABILITY section 5.2)."""
+    """The layout of a run folder (docs/run-folder.md)."""
 
     path: Path
 

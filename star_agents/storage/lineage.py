@@ -108,7 +108,7 @@ def _call(row: FinishedRow, purpose: Purpose, slot: int) -> Call | None:
 
 
 def _rewrite(row: FinishedRow, slot: int) -> Call | None:
-    """The rewrite that a slot answered: its own, or that of the slot it shared one with (ALGORITHM section 1)."""
+    """The rewrite that a slot answered: its own, or that of the slot it shared one with."""
     slots = row.graded.settled.plan.slots
     sharing = [other.number for other in slots if other.pair.instruction == slots[slot].pair.instruction]
     calls = (_call(row, Purpose.REWRITE, number) for number in (slot, *sharing))

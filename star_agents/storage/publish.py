@@ -1,6 +1,6 @@
 """Files that appear whole or not at all: written aside, made durable, then renamed into place.
 
-The order is write, fsync, rename, fsync of the folder (RELIABILITY section 5.3). A crash before the rename
+The order is write, fsync, rename, fsync of the folder (docs/run-folder.md). A crash before the rename
 leaves the old file in its place, and what it leaves aside is swept by the next writer.
 """
 

@@ -1,6 +1,6 @@
 """The run's only truth, on SQLite: what a method has returned from survives a crash and a power cut.
 
-The protocol is RELIABILITY section 5: assign, then send; respond, then act on the reply; scores, weights and
+The protocol is that of docs/design.md: assign, then send; respond, then act on the reply; scores, weights and
 memory in one transaction; only then publish. So a crash costs at most the calls in flight, and the weights
 always equal the fold of the log.
 """
