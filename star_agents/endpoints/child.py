@@ -44,11 +44,10 @@ class Child:
         Raises:
             OSError: there is no such program.
         """
-        output = await asyncio.to_thread(self._open_log)
-        marked = {**environ, **orphans.mark(self._run_dir, self._name)}
+        output, mark = await asyncio.to_thread(self._prepare)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *arguments, stdin=DEVNULL, stdout=output, stderr=output, env=marked, start_new_session=True
+                *arguments, stdin=DEVNULL, stdout=output, stderr=output, env={**environ, **mark}, start_new_session=True
             )
         finally:
             os.close(output)
@@ -93,11 +92,12 @@ class Child:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
-    def _open_log(self) -> int:
+    def _prepare(self) -> tuple[int, dict[str, str]]:
+        """Open the log to append to it, and make the mark."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._log_begins_at = os.fstat(output).st_size
-        return output
+        return output, orphans.mark(self._run_dir, self._name)
 
     def _read_tail(self) -> str:
         with self.log_path.open("rb") as written:

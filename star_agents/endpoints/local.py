@@ -157,25 +157,33 @@ class LocalServer:
 
     async def _answers(self) -> bool:
         """Wait for an answer: True when one has come, False when the process has ended instead."""
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(self._ask(), name=f"ask {self.name}")
+            ending = group.create_task(self._child.wait(), name=f"watch {self.name}")
+            asking.add_done_callback(lambda _: ending.cancel())
+            ending.add_done_callback(lambda _: asking.cancel())
+        if asking.cancelled() or not self._child.is_running:  # if it ended, what spoke was somebody else
+            return False
+        if complaint := asking.result():
+            raise await self._failure(f"does not answer as it should: {complaint}")
+        return True
+
+    async def _ask(self) -> StarError | None:
+        """Ask for a token until there is an answer; return what is wrong with it, if anything is."""
         patient = Timeouts(connect_s=2.0, first_byte_s=self._spec.start_s, total_s=self._spec.start_s)
         spec = self.endpoint(EndpointSpec(name=self.name, base_urls=(), model="", concurrency=1, timeouts=patient))
         async with ReplicaClient(spec, self.base_url) as client:
-            while self._child.is_running:
-                if await self._has_spoken(client, spec):
-                    return self._child.is_running  # or it was somebody else's voice
-                await asyncio.sleep(POLL_S)
-        return False
-
-    async def _has_spoken(self, client: ReplicaClient, spec: EndpointSpec) -> bool:
-        try:
-            decode(await client.send(encode(_PING, spec)), _PING, spec)
-        except EmptyReplyError:  # its one token may have been a blank
-            return True
-        except _NOT_YET:
-            return False
-        except StarError as error:
-            raise await self._failure(f"does not answer as it should: {error}") from None
-        return True
+            while True:
+                try:
+                    decode(await client.send(encode(_PING, spec)), _PING, spec)
+                except _NOT_YET:
+                    await asyncio.sleep(POLL_S)
+                except EmptyReplyError:  # its one token may have been a blank
+                    return None
+                except StarError as error:
+                    return error
+                else:
+                    return None
 
     async def _failure(self, what: str) -> ModelServerError:
         """The error, with the last that the server wrote."""

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -24,7 +24,8 @@ class BrokenChannelError(Exception):
     """All receivers have closed: nobody will ever take the item."""
 
 
-class ChannelStatistics(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
     """What a channel looks like now; for the live screen and for tests."""
 
     name: str

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+    return web.Response(body=orjson.dumps(value, default=_plain), status=status, content_type="application/json")
+
+
+def _plain(value: object) -> object:
+    """Read-only mappings as JSON objects; anything else is a mistake of ours."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
 
 
 def _problem(status: int, title: str) -> web.Response:

@@ -1,4 +1,4 @@
-"""The dynamics that Eq. 8 gives a run (ALGORITHM section 4), by seeded simulation."""
+"""The dynamics that Eq. 8 gives a run (docs/algorithm.md section 4), by seeded simulation."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Lazy judging asks less and selects the same (ALGORITHM section 2)."""
+"""Lazy judging asks less and selects the same (docs/algorithm.md section 2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

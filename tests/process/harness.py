@@ -1,8 +1,6 @@
 """A whole run as a process of its own, against a mock endpoint that is another, to be killed at will."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,12 +13,17 @@ from typing import Any
 
 import yaml
 
+from star_agents.storage.database import reader
+from star_agents.storage.folder import RunFolder
 from tests.faultd.journal import read_journal, sends
 from tests.scoring.tiny import save_tiny, save_tiny_embedder
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 NUM_SEEDS = 24
+
+started: list[subprocess.Popen[str]] = []
+"""Every run of a test, for the fixture that ends what a failed test leaves running."""
 
 
 def wait_for(state: Callable[[], bool], what: str) -> None:
@@ -105,7 +108,9 @@ class Run:
         self.starts += 1
         command = [sys.executable, "-m", "star_agents", "serve-run", str(self.config()), *resume, *arguments]
         with (self.folder / f"output-{self.starts}.txt").open("w") as output:
-            return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        return process
 
     def output(self) -> str:
         """What the last start printed."""
@@ -116,17 +121,27 @@ class Run:
         process = self.start()
         assert process.wait(PATIENCE_S) == 0, self.output()
 
-    def kill_after(self, calls: int) -> None:
-        """Start it, and SIGKILL it once so many calls were sent in this start, or it is done."""
+    def kill_after(self, calls: int) -> int:
+        """Start it, SIGKILL it once so many calls were sent in this start, and return how many were in flight.
+
+        In flight is what was sent and is not recorded, counted before anything is started again.
+        """
         before = self.endpoint.sends().total()
         process = self.start()
         wait_for(
             lambda: process.poll() is not None or self.endpoint.sends().total() >= before + calls,
             f"call {calls} of start {self.starts}: {self.output()}",
         )
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
+        return len(self.endpoint.sends()) - self._recorded()
+
+    def _recorded(self) -> int:
+        """Replies that are in the store."""
+        if not RunFolder(self.run_dir).is_begun():
+            return 0
+        with reader(RunFolder(self.run_dir).database) as connection:
+            return int(connection.execute("SELECT count(*) FROM reply").fetchall()[0][0])
 
     def rows(self) -> list[dict[str, Any]]:
         """The exported data set."""

@@ -2,19 +2,39 @@ import asyncio
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
 import pytest
 
 from star_agents.core.errors import PortTakenError
+from star_agents.core.records import RowSource
+from star_agents.endpoints.meter import EndpointStatus
+from star_agents.pipeline.channel import Channel
+from star_agents.scoring.crew import CrewState
+from star_agents.scoring.pool import PoolStatus
 from star_agents.service.api import ADDRESS_FILE, Address, read_address, serve
-from star_agents.service.status import Phase, RunStatus
+from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
 from tests.loops import run_real
 
 
 def status(phase: Phase = Phase.RUNNING) -> RunStatus:
-    return RunStatus("test", phase, "", 1.0, seeds_total=3, seeds_done=1)
+    """A snapshot with something of every kind in it."""
+    return RunStatus(
+        "test",
+        phase,
+        "",
+        1.0,
+        seeds_total=3,
+        seeds_done=1,
+        channels=(Channel[int]("plans", 1).statistics(),),
+        endpoints=(EndpointStatus(name="e", state="ok", failures=MappingProxyType({"timeout": 1})),),
+        scorer=PoolStatus(CrewState.READY, 1, 0, 0, 0, 5, 50, 10.0),
+        pairs=(PairStatus("keep+a", False, 2, 1, 0.5, 0.5, 0.75),),
+        events={"row.base": 1},
+        last=LastRow(0, RowSource.CANDIDATE, "keep+a", 0.5, "ask", "ask", "answer"),
+    )
 
 
 async def get(address: Address, path: str, **headers: str) -> tuple[int, Any]:
@@ -39,8 +59,10 @@ def test_status_needs_the_token_and_says_everything(
             assert stat.S_IMODE((tmp_path / ADDRESS_FILE).stat().st_mode) == 0o600
             code, told = await get(address, "/api/v1/status", Authorization=f"Bearer {address.token}")
             assert (code, told["seeds_done"], told["phase"]) == (200, 1, "running")
+            assert told["channels"][0]["name"] == "plans"
+            assert told["endpoints"][0]["failures"] == {"timeout": 1}
             code, told = await get(address, "/api/v1/weights", Authorization=f"Bearer {address.token}")
-            assert (code, told) == (200, {"version": 0, "p": {}})
+            assert (code, told) == (200, {"version": 0, "p": {"keep+a": 0.75}})
             for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}):
                 code, told = await get(address, "/api/v1/status", **wrong)
                 assert code == 401

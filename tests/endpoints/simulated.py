@@ -1,0 +1,107 @@
+"""Replicas without sockets, for virtual time: faultd's answers and faults, and a record of every send."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+from star_agents.core import clock
+from star_agents.core.errors import ConnectFailedError, ConnectionLostError, TimedOutError
+from star_agents.core.records import CallKey, Message, Purpose, Request, SamplingParams
+from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.spec import EndpointSpec
+from star_agents.endpoints.wire import RawReply
+from tests.faultd.answers import answer, chat_reply, fingerprint
+from tests.faultd.faults import Fault, Script, Seen, never
+
+
+def request(number: int, endpoint: str = "e", *, max_tokens: int = 200, text: str = "Say") -> Request:
+    """A request unlike any other number's."""
+    messages = (Message("user", f"{text} {number}."),)
+    return Request(CallKey(number, Purpose.RESPOND, 0), endpoint, messages, SamplingParams(max_tokens), number)
+
+
+@dataclass(slots=True)
+class Send:
+    """One send as the simulated server saw it."""
+
+    at: float
+    replica: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Simulation:
+    """All the servers of a test. `script` says what goes wrong; while `refuses` says so, nobody listens."""
+
+    script: Script = never
+    latency_s: float = 1.0
+    timeout_s: float = 60.0
+    refuses: Callable[[float, str], bool] = lambda _now, _replica: False
+    sends: list[Send] = field(default_factory=list)
+    in_flight: Counter[str] = field(default_factory=Counter)
+    peak: int = 0
+    times: Counter[str] = field(default_factory=Counter)
+
+    def fleet(self, **changes: Any) -> Fleet:  # noqa: ANN401  # fields of `EndpointSpec`
+        """A fleet of one endpoint, `e`, with one replica, unless `changes` say otherwise."""
+        spec = EndpointSpec(name="e", base_urls=("http://a/v1",), model="m")
+        return Fleet([replace(spec, **changes)], run_seed=7, connect=self.connect)
+
+    def connect(self, spec: EndpointSpec, base_url: str) -> "SimulatedReplica":
+        """What `ReplicaClient` is in earnest."""
+        return SimulatedReplica(self, spec, base_url)
+
+    async def serve(self, replica: str, body: dict[str, Any]) -> RawReply:
+        """Answer after the latency, or fail as the script says."""
+        name = fingerprint(body)
+        seen = Seen(len(self.sends), name, self.times[name], body)
+        self.sends.append(Send(clock.now(), replica, body))
+        self.times[name] += 1
+        if self.refuses(clock.now(), replica):
+            raise ConnectFailedError("simulated: refused")
+        fault = self.script(seen)
+        self.in_flight[replica] += 1
+        self.peak = max(self.peak, self.in_flight.total())
+        try:
+            return await self._reply(body, fault)
+        finally:
+            self.in_flight[replica] -= 1
+
+    async def _reply(self, body: dict[str, Any], fault: Fault | None) -> RawReply:
+        began_at = clock.now()
+        fault = fault or Fault(name="none")
+        await asyncio.sleep(self.timeout_s if fault.hangs else self.latency_s + fault.delay_s)
+        if fault.hangs:
+            raise TimedOutError("simulated: nothing came")
+        if fault.cut_after is not None:
+            raise ConnectionLostError("simulated: cut")
+        written = fault.body if fault.body is not None else json.dumps(chat_reply(body, answer(body))).encode()
+        return RawReply(fault.status or 200, fault.headers, written, clock.now() - began_at, clock.wall())
+
+
+@dataclass(slots=True)
+class SimulatedReplica:
+    """One replica; see `endpoints.endpoint.Replica`."""
+
+    simulation: Simulation
+    spec: EndpointSpec
+    base_url: str
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def send(self, body: bytes) -> RawReply:
+        return await self.simulation.serve(self.base_url, json.loads(body))
+
+    async def list_models(self) -> RawReply:
+        listed = {"data": [{"id": self.spec.model}]}
+        return RawReply(200, {}, json.dumps(listed).encode(), 0.0, clock.wall())
