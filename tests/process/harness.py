@@ -141,7 +141,7 @@ class Run:
         if not RunFolder(self.run_dir).is_begun():
             return 0
         with reader(RunFolder(self.run_dir).database) as connection:
-            return int(connection.execute("SELECT count(*) FROM reply").fetchall()[0][0])
+            return len(connection.execute("SELECT 1 FROM reply").fetchall())
 
     def rows(self) -> list[dict[str, Any]]:
         """The exported data set."""
