@@ -1,0 +1,83 @@
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from star_agents.cli.console import duration, line, plain, screen
+from star_agents.core.records import RowSource
+from star_agents.endpoints.meter import EndpointStatus
+from star_agents.pipeline.channel import Channel
+from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+
+STATUS = RunStatus(
+    name="test",
+    phase=Phase.RUNNING,
+    message="",
+    elapsed_s=75.0,
+    seeds_total=24,
+    seeds_done=6,
+    seeds_kept=5,
+    seeds_in_flight=4,
+    seeds_per_s=0.5,
+    eta_s=36.0,
+    weights_version=3,
+    channels=(Channel[int]("candidates", 16).statistics(),),
+    endpoints=(EndpointStatus(name="smol", state="ok", in_flight=3, limit=4, tokens_per_s=41.0, latency_p50_s=2.5),),
+    pairs=(
+        PairStatus("keep+base", True, 6, 2, 0.2, None, None),
+        PairStatus("keep+good", False, 5, 3, 0.8, 0.5, 0.75),
+        PairStatus("keep+poor", False, 1, 0, 0.1, 0.5, 0.25),
+    ),
+    last=LastRow(5, RowSource.CANDIDATE, "keep+good", 0.8, "Name a colour.", "Name a warm colour.", "Red."),
+)
+
+
+def drawn(status: RunStatus, width: int = 80) -> str:
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(screen(status, width))
+    return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+
+
+def test_the_screen_shows_everything_in_eighty_columns() -> None:
+    """Seeds, rate, ETA, queues, endpoints, moving weights and the last row, none wider than the terminal."""
+    text = drawn(STATUS)
+    for part in ("6/24 seeds", "0.50/s", "eta 0:36", "candidates 0/16", "smol", "3/4", "41", "0.750", "0.500", "Red."):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_bars_follow_the_weights() -> None:
+    """The heaviest pair comes first and has the longest bar; base pairs carry no weight and have none."""
+    rows = [row for row in drawn(STATUS).splitlines() if "keep+" in row and "█" in row]
+    assert [row.count("█") for row in rows] == [16, 5]
+    assert "keep+good" in rows[0]
+
+
+@pytest.mark.parametrize("hostile", ["[bold red]x[/]", "\x1b[2J\x1b]0;owned\x07", "a\nb\tc\x00", "[/]"])
+def test_text_of_models_is_shown_as_text(hostile: str) -> None:
+    """Markup stays as it is and control characters do nothing."""
+    assert STATUS.last is not None
+    text = drawn(replace(STATUS, last=replace(STATUS.last, response=hostile)))
+    assert "\x1b" not in text.replace("\x1b[0m", "")
+    assert "\x00" not in text
+    if hostile.startswith("["):
+        assert hostile in text
+
+
+def test_the_line_says_the_same() -> None:
+    """Without a terminal the same facts come in one line."""
+    assert line(STATUS) == ("running seeds=6/24 kept=5 rate=0.50/s eta=0:36 in_flight=4 v=3 smol:3/4@41tok/s")
+
+
+def test_before_the_start_there_is_little_to_show() -> None:
+    """A status of a run that is still starting draws and prints."""
+    starting = RunStatus("test", Phase.STARTING, "starting the scorers", 3.0)
+    assert "starting the scorers" in drawn(starting)
+    assert line(starting).startswith("starting seeds=0/0")
+
+
+def test_durations_and_clipping() -> None:
+    """Hours appear when there are any; what is not known is a dash; long text ends in an ellipsis."""
+    assert (duration(3723.0), duration(59.0), duration(None)) == ("1:02:03", "0:59", "-")
+    assert plain("abcdef", 4).plain == "abc…"
