@@ -34,9 +34,9 @@ STATUS = RunStatus(
 
 
 def drawn(status: RunStatus, width: int = 80) -> str:
-    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(screen(status, width))
-    return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    page = StringIO()
+    Console(file=page, width=width, force_terminal=True, color_system=None).print(screen(status, width))
+    return page.getvalue()
 
 
 def test_the_screen_shows_everything_in_eighty_columns() -> None:
