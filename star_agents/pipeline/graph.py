@@ -7,8 +7,9 @@ r"""The stages and the channels between them, as they are wired.
 With lazy judging the judge needs the scores first, so its channel comes from `score` instead.
 
 Law: shutting down is closing. Each stage ends because its input ended, and its own ends close with it,
-whichever way it ends. `drain` ends the first stage only; `cut` also ends generation, whose unfinished
-seeds stay open in the store. A stage that raises takes the others down with it.
+whichever way it ends. `drain` ends the first stage only; `cut` also ends the two that call models, whose
+unfinished seeds stay open in the store: an endpoint that is down must not hold up a stop. A stage that raises
+takes the others down with it.
 """
 
 import asyncio
@@ -105,9 +106,9 @@ class Graph:
         self._cancel("plan")
 
     def cut(self) -> None:
-        """Give up what is being generated as well; it stays open for the next start."""
-        self._cancel("plan")
-        self._cancel("generate")
+        """Give up every call to a model as well; those seeds stay open for the next start, with the replies they have."""
+        for stage in ("plan", "generate", "judge"):
+            self._cancel(stage)
 
     def _cancel(self, name: str) -> None:
         task = self._tasks.get(name)

@@ -1,7 +1,7 @@
 """The life of a run: start, work, drain, end; and what each signal does to it.
 
 The first SIGINT or SIGTERM stops intake and drains: what is planned is finished within `drain_s`, then
-generation is cut, and what was generated is still scored and learnt. A second signal leaves at once: nothing
+calls to models are cut, and what is complete is still scored and learnt. A second signal leaves at once: nothing
 acknowledged is lost, because nothing is acknowledged before it is durable. A spent budget drains like a signal.
 """
 

@@ -179,6 +179,26 @@ def test_draws_do_not_depend_on_who_finishes_first(latencies: dict[str, float]) 
     assert plans[0] == plans[1]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("stuck", ["judge", "good", "base"])
+def test_an_endpoint_that_hangs_cannot_hold_up_a_cut(stuck: str, lazy: bool) -> None:
+    """Whoever never answers, generator or judge: after a cut the graph ends, and the next start finishes the run."""
+    store = MemoryStore()
+
+    async def main(run: Run) -> float:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run.start())
+            await asyncio.sleep(10.0)
+            run.graph.drain()
+            await asyncio.sleep(30.0)
+            run.graph.cut()
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main(Run(world=World(latency_s={stuck: 1e6}), store=store, lazy=lazy))) < 60.0
+    finish(Run(world=World(), store=store, lazy=lazy))
+    assert sorted(store.log) == list(range(40))
+
+
 def test_a_store_that_fails_stops_the_run() -> None:
     """No journal, no run: the error comes out, and nothing was published that is not durable."""
     run = Run(world=World(), store=MemoryStore(fail_at=60))
