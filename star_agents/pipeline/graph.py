@@ -21,7 +21,7 @@ from typing import Any
 from star_agents.core.ports import Scorer
 from star_agents.core.records import Plan, Settled
 from star_agents.pipeline.board import Board
-from star_agents.pipeline.channel import Channel, ChannelStatistics, Receiver, Sender
+from star_agents.pipeline.channel import BrokenChannelError, Channel, ChannelStatistics, Receiver, Sender
 from star_agents.pipeline.evolve import Evolver
 from star_agents.pipeline.generate import Generator
 from star_agents.pipeline.judge import Judge
@@ -91,10 +91,11 @@ class Graph:
         self, group: asyncio.TaskGroup, name: str, stage: Coroutine[Any, Any, None], *ends: Sender[Any] | Receiver[Any]
     ) -> None:
         """Start a stage that owns `ends`: they close when it ends, even if it is cancelled before its first step."""
-        task = group.create_task(stage, name=name)
+        task = group.create_task(_while_wanted(stage), name=name)
         self._tasks[name] = task
 
         def close(_: asyncio.Task[None]) -> None:
+            stage.close()  # cancelled before its first step, it was never begun
             for end in ends:
                 end.close()
             log.debug("stage %s ended", name)
@@ -106,7 +107,7 @@ class Graph:
         self._cancel("plan")
 
     def cut(self) -> None:
-        """Give up every call to a model as well; those seeds stay open for the next start, with the replies they have."""
+        """Give up every call to a model as well; those seeds stay open for the next start, replies and all."""
         for stage in ("plan", "generate", "judge"):
             self._cancel(stage)
 
@@ -119,3 +120,11 @@ class Graph:
         """Every channel, in the order in which seeds pass."""
         channels = (self.plans, self.candidates, self.unjudged, self.marks, self.marked)
         return tuple(channel.statistics() for channel in channels)
+
+
+async def _while_wanted(stage: Coroutine[Any, Any, None]) -> None:
+    """Run a stage to its end, or until nobody listens to it: then the stage after it was cut or has failed."""
+    try:
+        await stage
+    except* BrokenChannelError:
+        log.debug("a stage ended because nobody listens to it any more")
