@@ -116,7 +116,8 @@ def environment(spec: LocalServerSpec, installed: Installation, key: str | None)
         "PYTHONUNBUFFERED": "1",
         "SPT_NOENV": "1",  # vLLM renames its processes, and would write the new name over their environment
     }
-    defaults = VLLM_CPU_ENVIRON if installed.is_cpu else {}
+    # Threads that spin while they wait starve the scorers on the same cores, tenfold (docs/engines.md).
+    defaults = {"OMP_WAIT_POLICY": "PASSIVE", **(VLLM_CPU_ENVIRON if installed.is_cpu else {})}
     given = {"VLLM_API_KEY": key} if key else {}
     gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))} if spec.gpus else {}
     return {**defaults, **handed_on, **own, **gpus, **given}

@@ -29,7 +29,11 @@ _INHERITED = frozenset(
 )
 """All that a worker learns of its parent's environment. No key and no token: the hub's own login is a file."""
 
-_QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+_QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve a model server on the same cores
+}
 
 _STOP_GRACE_S = 5.0
 _SHOWN_LINES = 15
