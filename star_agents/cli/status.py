@@ -1,6 +1,6 @@
 """`star-agents status RUN`: where a run stands, asked of the running service or read from its folder."""
 
-import urllib.error
+import http.client
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,7 +49,7 @@ def _ask(folder: "RunFolder") -> dict[str, Any] | None:
     try:
         with opener.open(request, timeout=ASK_S) as reply:
             told: dict[str, Any] = orjson.loads(reply.read())
-    except (OSError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):  # stale: another program may have the port now
         return None
     return told
 

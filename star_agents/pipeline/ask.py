@@ -1,14 +1,19 @@
 """One call to a model, made durable: the recorded reply if there is one, else ask, record, answer.
 
 Law: a stage never acts on a reply that a crash could forget, and a reply that was paid for is never
-bought twice. A call that fails for good is a record like any other; cancellation records nothing.
+bought twice. A call that fails for good is a record like any other; cancellation records nothing. While its
+endpoint is down a call waits: to record it as failed would spend the seed on a fault that is not its own.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from star_agents.core.errors import EndpointError, ReplyError
 from star_agents.core.ports import Completer, Store
 from star_agents.core.records import CallKey, Failure, Reply, Request
+
+DOWN_POLL_S = 1.0
+"""How often a call looks whether its endpoint, which was down, can be asked again."""
 
 
 class Asker:
@@ -33,13 +38,21 @@ class Asker:
         return reply
 
     async def _call(self, request: Request) -> Reply:
-        try:
-            return await self._completer.complete(request)
-        except (EndpointError, ReplyError) as error:
-            return Failure(
-                slot=request.key.slot,
-                purpose=request.key.purpose,
-                reason=error.reason,
-                message=str(error),
-                endpoint=request.endpoint,
-            )
+        while True:
+            try:
+                return await self._completer.complete(request)
+            except (EndpointError, ReplyError) as error:
+                if error.blames != "endpoint" or request.endpoint not in self._completer.unavailable():
+                    return _failure(request, error)
+            while request.endpoint in self._completer.unavailable():  # noqa: ASYNC110  # a breaker goes by the clock
+                await asyncio.sleep(DOWN_POLL_S)
+
+
+def _failure(request: Request, error: EndpointError | ReplyError) -> Failure:
+    return Failure(
+        slot=request.key.slot,
+        purpose=request.key.purpose,
+        reason=error.reason,
+        message=str(error),
+        endpoint=request.endpoint,
+    )

@@ -22,7 +22,7 @@ READ_AHEAD = 32
 """Seeds read and embedded together: large enough to fill an embedder's batch, small enough to start soon."""
 
 MASK_POLL_S = 1.0
-"""How often to look again when no pair of the pool can be asked."""
+"""How often to look again when a seed could not be asked, or not judged."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Planner:
     completer: Completer
     agents: Agents
     base: tuple[AgentPair, ...]
+    judge_endpoint: str
     options: DrawOptions
     run_seed: int
 
@@ -83,12 +84,18 @@ class Planner:
         )
 
     async def _masked(self) -> frozenset[AgentPair]:
-        """Pairs that cannot be asked now; waits while that is all of them."""
+        """Pairs that cannot be asked now; waits while that is all of them, or the judge or every base pair is down."""
+        told: frozenset[str] = frozenset()
         while True:
             down = self.completer.unavailable()
-            pairs = self.board.weights.pairs
-            masked = frozenset(pair for pair in pairs if down & self.agents.endpoints_of(pair))
-            if len(masked) < len(pairs):
+            masked = self._down(self.board.weights.pairs, down)
+            is_judged = self.judge_endpoint not in down and len(self._down(self.base, down)) < len(self.base)
+            if is_judged and len(masked) < len(self.board.weights.pairs):
                 return masked
-            log.warning("no agent-pair can be asked: waiting for endpoints %s", ", ".join(sorted(down)))
+            if down != told:
+                log.warning("planning waits for endpoints %s", ", ".join(sorted(down)))
+                told = down
             await asyncio.sleep(MASK_POLL_S)
+
+    def _down(self, pairs: Sequence[AgentPair], down: frozenset[str]) -> frozenset[AgentPair]:
+        return frozenset(pair for pair in pairs if down & self.agents.endpoints_of(pair))

@@ -31,7 +31,7 @@ from star_agents.scoring.zoo import resolve
 from star_agents.service import wiring
 from star_agents.service.engine import Engine
 from star_agents.service.job import Inputs, Job, check_folder, gather_inputs
-from star_agents.service.settings import LocalEndpoint, Settings
+from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
 from star_agents.service.together import opened_together
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.seeds import Seeds, open_seeds
@@ -67,7 +67,8 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
             async with Fleet(specs, settings.run.seed) as fleet:
                 report("asking every endpoint whether it is there")
                 await fleet.preflight()
-                yield _join(job, inputs, recovered, Opened(store, source, limit, models, fleet))
+                memory = await asyncio.to_thread(_remembered, settings.memory, recovered)
+                yield _join(job, inputs, recovered, Opened(store, source, limit, models, fleet, memory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Opened:
     limit: int
     models: Models
     fleet: Fleet
+    memory: MemoryBank
 
 
 async def _open_source(job: Job, inputs: Inputs, recovered: Recovered) -> tuple[Seeds, int]:
@@ -138,15 +140,20 @@ def _local(settings: Settings) -> list[tuple[str, LocalEndpoint]]:
     return [(name, section) for name, section in settings.endpoints.items() if isinstance(section, LocalEndpoint)]
 
 
+def _remembered(section: MemorySection, recovered: Recovered) -> MemoryBank:
+    """The memory bank as the last start left it. Blocks, for seconds where it is large."""
+    memory = MemoryBank(section.capacity, section.neighbours, section.min_similarity)
+    for entry in recovered.entries:
+        memory.add(entry)
+    return memory
+
+
 def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Engine:
     """Wire the open parts."""
     settings, standing = job.settings, recovered.standing
     begun = uniform(inputs.pool)
-    memory = MemoryBank(settings.memory.capacity, settings.memory.neighbours, settings.memory.min_similarity)
-    for entry in recovered.entries:
-        memory.add(entry)
     in_flight = wiring.max_in_flight(settings, opened.fleet.total_concurrency)
-    board = Board(standing.weights or begun, memory, max_in_flight=in_flight)
+    board = Board(standing.weights or begun, opened.memory, max_in_flight=in_flight)
     asker = Asker(opened.fleet, opened.store, recovered.replies)
     evolver = _evolver(settings, inputs, recovered, board, opened.store)
     grading = evolver.grading
@@ -159,6 +166,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
             completer=opened.fleet,
             agents=inputs.agents,
             base=inputs.base,
+            judge_endpoint=settings.judge.endpoint,
             options=DrawOptions(
                 pairs_per_seed=settings.sampling.pairs_per_seed,
                 from_memory=settings.sampling.from_memory,
@@ -192,6 +200,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         weights_at_start=begun,
         spent_before=standing.spend,
         limit=opened.limit,
+        skipped_before=standing.next_seed - standing.finished - standing.in_flight,
         graph=Graph(stages, board),
         board=board,
         evolver=evolver,

@@ -31,6 +31,8 @@ class Engine:
     reopened: tuple[Plan, ...]
     weights_at_start: PairWeights
     spent_before: Mapping[str, Spend]
+    skipped_before: int
+    """Unusable rows that earlier starts came upon."""
     limit: int
     """Seeds are numbered below this; smaller than `inputs.num_seeds` where this start was given a limit."""
     graph: Graph
@@ -55,11 +57,6 @@ class Engine:
         write = partial(export, row_format=output.format, candidates=output.candidates)
         return await asyncio.to_thread(write, folder.database, folder.out / output.format)
 
-    def kill_servers(self) -> None:
-        """End the model servers now."""
-        for server in self.servers:
-            server.kill()
-
     @property
     def seeds_done(self) -> int:
         """Seeds learnt from, over all starts."""
@@ -68,7 +65,7 @@ class Engine:
     @property
     def seeds_total(self) -> int:
         """Seeds that this start will end with; rows found unusable are none."""
-        return self.limit - self.source.bad
+        return self.limit - self.skipped_before - self.source.bad
 
     @property
     def seeds_kept(self) -> int:

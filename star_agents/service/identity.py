@@ -22,7 +22,6 @@ SAFE = (
     "endpoints.*.engine",
     "endpoints.*.base_url*",
     "endpoints.*.api_key",
-    "endpoints.*.headers*",
     "endpoints.*.concurrency",
     "endpoints.*.requests_per_minute",
     "endpoints.*.tokens_per_minute",
@@ -45,12 +44,13 @@ SAFE = (
 
 
 def record(settings: Settings, prompts: Mapping[str, str]) -> str:
-    """The whole config as JSON, for the manifest of a run; secrets are in it by name only.
+    """The config as JSON, for the manifest of a run; secrets are in it by name only, and headers not at all.
 
     `prompts` are the texts of template files, kept as digests: a file that was edited is another agent.
     """
     digests = {name: _digest(text.encode()) for name, text in prompts.items()}
-    return orjson.dumps(settings.model_dump(mode="json") | {"prompt_files": digests}).decode()
+    kept = settings.model_dump(mode="json", exclude={"endpoints": {"__all__": {"headers"}}})
+    return orjson.dumps(kept | {"prompt_files": digests}).decode()
 
 
 def fingerprint(config: str) -> str:

@@ -79,7 +79,7 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
 
 
 def check_folder(job: Job, inputs: Inputs) -> None:
-    """Refuse to mix two runs in one folder. Blocks, for one short read.
+    """Refuse to mix two runs in one folder; one in which nothing was planned yet is no run. Blocks, for one read.
 
     Raises:
         RunExistsError: a run is there and nobody said to go on with it.
@@ -88,6 +88,9 @@ def check_folder(job: Job, inputs: Inputs) -> None:
     if not job.folder.is_begun():
         return
     standing = read_standing(job.folder.database)
+    if standing.next_seed == 0:
+        job.folder.forget()
+        return
     if not job.resume:
         raise RunExistsError(
             f"{job.folder.path} holds a run ({standing.finished} of {inputs.num_seeds} seeds done): "

@@ -12,10 +12,12 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from star_agents.core import clock
 from star_agents.core.errors import StarError
+from star_agents.endpoints import orphans
+from star_agents.endpoints.local import LocalServer
 from star_agents.service import api
 from star_agents.service.assembly import assembled
 from star_agents.service.engine import Engine
@@ -99,9 +101,11 @@ class Lifecycle:
         self._phase = Phase.RUNNING
         self._report(f"running: {engine.seeds_total - engine.seeds_done} seeds to go")
         async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(self._watch(engine), name="watch")
+            watches = [self._watch(engine), *map(_raise_death, engine.servers)]
+            watchers = [group.create_task(watch, name="watch") for watch in watches]
             await engine.run()
-            watcher.cancel()
+            for watcher in watchers:
+                watcher.cancel()
         self._phase = Phase.FINISHED
         exported = await engine.export()
         is_limited = engine.limit < engine.inputs.num_seeds
@@ -163,10 +167,18 @@ class Lifecycle:
 
     def _leave(self, number: int) -> None:
         """Leave at once. Scorers end with their pipes, model servers are killed, and the store is always whole."""
-        if self._engine is not None:
-            self._engine.kill_servers()
+        orphans.sweep(self._job.folder.path, grace_s=0.0)
         self._before_leaving()
         os._exit(128 + number)
+
+
+async def _raise_death(server: LocalServer) -> NoReturn:
+    """End the run when a model server ends by itself: its seeds stay open, and `--resume` starts it anew.
+
+    Raises:
+        ModelServerError: with the last that the server wrote.
+    """
+    raise await server.died()
 
 
 def _leading(failures: ExceptionGroup[Exception]) -> Exception:

@@ -45,8 +45,13 @@ class RunFolder:
         return self.path / "out"
 
     def is_begun(self) -> bool:
-        """True where a run has been started here before."""
-        return self.database.exists()
+        """True where a run has been started here before; an empty file is a start that was killed in the act."""
+        return self.database.exists() and self.database.stat().st_size > 0
+
+    def forget(self) -> None:
+        """Take the store away; for a run in which nothing was ever planned. The caller holds the lock."""
+        for suffix in ("", "-wal", "-shm"):
+            self.database.with_name(self.database.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

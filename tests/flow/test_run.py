@@ -1,6 +1,7 @@
 """The whole pipeline on virtual time, against a world whose truth is known."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,41 @@ def test_a_pair_that_is_down_is_masked_and_the_plan_says_so() -> None:
     run = finish(Run(world=World(down=frozenset({"poor"})), store=MemoryStore()))
     assert all(slot.pair.response != "poor" for plan in run.store.plans.values() for slot in plan.slots)
     assert all({pair.response for pair in plan.masked} == {"poor"} for plan in run.store.plans.values())
+
+
+@pytest.mark.parametrize("down", ["judge", "base"])
+def test_planning_waits_for_the_judge_and_the_base(down: str) -> None:
+    """While nobody could judge a seed none is planned; then the run goes on, and no seed was spent on the outage."""
+    run = finish(Run(world=World(down=frozenset({down}), down_until_s=500.0), store=MemoryStore(), num_seeds=12))
+    assert len(run.store.log) == 12
+    assert tally_of(run)["failure"] == 0
+    assert {verdict.source for item in run.store.log.values() for verdict in item.verdicts.values()} == {
+        "judge",
+        "base",
+    }
+
+
+def test_a_call_waits_while_its_endpoint_is_down() -> None:
+    """An outage in the middle of a run costs time and nothing else: no failed call is recorded for it."""
+
+    async def main(run: Run) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run.start())
+            await asyncio.sleep(5.0)
+            run.world.down, run.world.down_until_s = frozenset({"judge", "good", "base"}), 300.0
+
+    run = Run(world=World(), store=MemoryStore())
+    run_virtual(main(run))
+    assert len(run.store.log) == 40
+    assert tally_of(run)["failure"] == 0
+
+
+def tally_of(run: Run) -> Counter[str]:
+    """Events of a run by the first word of their name."""
+    counts: Counter[str] = Counter()
+    for name, count in run.store.updates[-1].tally.events.items():
+        counts[name.split(".")[0]] += count
+    return counts
 
 
 def test_seeds_in_flight_are_bounded() -> None:

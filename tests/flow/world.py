@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from star_agents.core import rng
+from star_agents.core import clock, rng
 from star_agents.core.cast import Agents
-from star_agents.core.errors import OverloadedError
+from star_agents.core.errors import AuthFailedError, OverloadedError
 from star_agents.core.records import (
     KEEP,
     Agent,
@@ -65,6 +65,8 @@ class World:
     """By endpoint; 1 s where not given. Every call takes up to twice that, by its name."""
     faulty: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
+    """Endpoints that cannot be asked: a call to one is refused at once."""
+    down_until_s: float = float("inf")
     sent: Counter[CallKey] = field(default_factory=Counter)
     in_flight: int = 0
     peak_in_flight: int = 0
@@ -77,6 +79,8 @@ class World:
         try:
             chance = rng.derive(WORLD_SEED, "world", *_name(request.key))
             await asyncio.sleep(self.latency_s.get(request.endpoint, 1.0) * (1 + chance.random()))
+            if request.endpoint in self.unavailable():
+                raise AuthFailedError(f"{request.endpoint} rejects the key")
             if request.endpoint in self.faulty:
                 raise OverloadedError(f"{request.endpoint} is broken")
             text = self._text(request, chance.gauss(0.0, 0.05))
@@ -86,7 +90,7 @@ class World:
 
     def unavailable(self) -> frozenset[str]:
         """The port `Completer`."""
-        return self.down
+        return self.down if clock.now() < self.down_until_s else frozenset()
 
     def _text(self, request: Request, noise: float) -> str:
         match request.key.purpose:
@@ -170,6 +174,7 @@ class Run:
                 completer=self.world,
                 agents=AGENTS,
                 base=BASE,
+                judge_endpoint="judge",
                 options=DrawOptions(pairs_per_seed=3, from_memory=self.from_memory, replacement=self.replacement),
                 run_seed=WORLD_SEED,
             ),

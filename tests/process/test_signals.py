@@ -85,6 +85,19 @@ def test_a_finished_run_is_not_begun_again(tmp_path: Path) -> None:
     assert 'evolution.rate: was "auto", is 0.5' in refused.stderr
 
 
+def test_a_start_that_failed_is_no_run(tmp_path: Path) -> None:
+    """After a start that came to nothing the mended config starts without --resume, whatever was mended."""
+    with mock_endpoint(tmp_path) as endpoint:
+        run = Run(tmp_path, endpoint, tiny_models(tmp_path), {"seeds": {"limit": 3}})
+        config = run.config()
+        config.write_text(config.read_text().replace("model: m\n", "model: n\n"))
+        refused = star_agents("serve-run", str(config))
+        assert refused.returncode == 78
+        assert "no model n; it serves m" in refused.stderr
+        run.finish()
+    assert len(run.rows()) + len(run.dropped()) == 3
+
+
 def test_limit_ends_a_start_and_not_the_run(tmp_path: Path) -> None:
     """`--limit` plans so many seeds; the next start goes on behind them."""
     with mock_endpoint(tmp_path) as endpoint:

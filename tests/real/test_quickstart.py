@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import datasets
 import pytest
 import yaml
+
+from star_agents.endpoints.orphans import find
+from tests.process.harness import wait_for
 
 ROOT = Path(__file__).parents[2]
 NUM_SEEDS = 6
@@ -41,6 +45,24 @@ def test_on_transformers_serve(tmp_path: Path) -> None:
     assert {row["metadata"]["seed"] for row in rows} <= set(range(NUM_SEEDS))
     assert len(rows) >= NUM_SEEDS - 1
     assert {row["metadata"]["response_model"] for row in rows} <= {"smollm2-135m", ""}
+
+
+def test_a_server_that_dies_ends_the_run(tmp_path: Path) -> None:
+    """Code 69 and the server's last words; the seeds stay open."""
+    config = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
+    config["run"]["dir"] = str(tmp_path / "run")
+    config["endpoints"]["smol"]["engine"] = "transformers"
+    file = tmp_path / "quickstart.yaml"
+    file.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "star_agents", "serve-run", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
+        wait_for(lambda: (tmp_path / "run" / "service.json").exists(), "the run")
+        for process in find(tmp_path / "run"):
+            os.kill(process.pid, signal.SIGKILL)
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 69
+    assert "model server smol" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.real_vllm
