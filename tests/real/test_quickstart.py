@@ -56,7 +56,7 @@ def test_a_server_that_dies_ends_the_run(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "star_agents", "serve-run", str(file)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
-        wait_for(lambda: (tmp_path / "run" / "service.json").exists(), "the run")
+        wait_for((tmp_path / "run" / "service.json").exists, "the run")
         for process in find(tmp_path / "run"):
             os.kill(process.pid, signal.SIGKILL)
         _, said = run.communicate(timeout=120)
