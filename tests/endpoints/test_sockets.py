@@ -1,0 +1,89 @@
+"""The fleet over real sockets, uvloop and asyncio: faults drawn by chance, and the server's journal as the oracle."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from star_agents.core.records import Completion
+from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.spec import EndpointSpec, Timeouts
+from tests.endpoints.simulated import request
+from tests.fakes.completer import body_of
+from tests.faultd.answers import answer
+from tests.faultd.faults import Chance
+from tests.faultd.journal import sends, served
+from tests.faultd.server import Conduct, Faultd
+from tests.loops import run_real
+
+NUM_CALLS = 300
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on the real loop of the parameter's name."""
+    factory = asyncio.new_event_loop if request.param == "asyncio" else None
+    return lambda main: run_real(main, factory=factory)
+
+
+async def ask_all(fleet: Fleet) -> list[Completion]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fleet.complete(request(number))) for number in range(NUM_CALLS)]
+    return [task.result() for task in tasks]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2])
+def test_nothing_is_lost_mixed_up_or_sent_twice_for_nothing(run: Run, rate: float) -> None:
+    """F-04, F-05, F-10, F-16, F-25, F-28: each call has its own answer, and the server saw what we counted."""
+
+    async def main() -> None:
+        async with Faultd(Chance(rate, seed=11), conduct=Conduct(latency_s=0.005)) as server:
+            spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", concurrency=32)
+            async with Fleet([spec], 7) as fleet:
+                completions = await ask_all(fleet)
+                (status,) = fleet.snapshot()
+        right = [answer(body_of(request(number))).text for number in range(NUM_CALLS)]
+        assert [completion.text for completion in completions] == right
+        journal = server.journal.entries
+        assert sends(journal).total() == status.requests
+        assert len(served(journal)) == NUM_CALLS
+        assert served(journal).total() == NUM_CALLS
+        assert status.requests - NUM_CALLS == status.retries == sum(status.faults.values())
+        assert status.failures == {}
+
+    run(main())
+
+
+def test_f01_a_server_that_goes_away_and_comes_back(run: Run) -> None:
+    """F-01: a crash cuts what is in flight and refuses the rest; when it is back, every call is answered."""
+
+    async def main() -> None:
+        async with Faultd(conduct=Conduct(latency_s=0.02)) as server:
+            spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", concurrency=16)
+            async with Fleet([spec], 7) as fleet, asyncio.TaskGroup() as group:
+                asking = group.create_task(ask_all(fleet))
+                await asyncio.sleep(0.1)
+                await server.stop()
+                await asyncio.sleep(0.3)
+                assert fleet.unavailable() == {"e"}
+                await server.listen()
+                assert len(await asking) == NUM_CALLS
+                assert fleet.snapshot()[0].failures == {}
+
+    run(main())
+
+
+def test_f06_black_holes_among_others(run: Run) -> None:
+    """F-06: a send that hears nothing is left at its deadline and tried again; the others never wait for it."""
+
+    async def main() -> None:
+        async with Faultd(Chance(0.02, seed=3, names=("black_hole",))) as server:
+            timeouts = Timeouts(first_byte_s=0.2)
+            spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", timeouts=timeouts)
+            async with Fleet([spec], 7) as fleet:
+                assert len(await ask_all(fleet)) == NUM_CALLS
+                assert set(fleet.snapshot()[0].faults) == {"timeout"}
+
+    run(main())
