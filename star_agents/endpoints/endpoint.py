@@ -16,14 +16,14 @@ from star_agents.core.records import Completion, Request
 from star_agents.endpoints.admission import Admission, Permit, RefusedError
 from star_agents.endpoints.call import Call, Setback
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.meter import EndpointStatus, Meter
+from star_agents.endpoints.meter import EndpointState, EndpointStatus, Meter
 from star_agents.endpoints.openai import decode, encode, estimated_tokens
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply
 from star_agents.traffic.pacing import Pacer
 from star_agents.traffic.refusals import RefusalWatch
 from star_agents.traffic.retry import Failed, GiveUp, RetryClass, pause_s, retry_class
-from star_agents.traffic.routing import Router, State
+from star_agents.traffic.routing import Router
 
 
 class Replica(AbstractAsyncContextManager["Replica"], Protocol):
@@ -168,14 +168,13 @@ class Endpoint:
     def status(self) -> EndpointStatus:
         """A snapshot; cheap."""
         now, meter = clock.now(), self._meter
-        paused_until = self._pacer.paused_until(now)
-        is_whole = all(breaker.state is State.CLOSED for breaker in self._router.breakers)
+        state, reason = self._state(now)
         median, high = meter.percentiles(0.5, 0.95)
         failures, faults = meter.counts()
         return EndpointStatus(
             name=self.spec.name,
-            state="open" if self._router.is_down() else "paused" if paused_until else "ok",
-            reason="rate limited" if is_whole and paused_until else None if is_whole else str(self._last_fault),
+            state=state,
+            reason=reason,
             in_flight=self._pacer.in_flight,
             limit=self._pacer.limit,
             waiting=self._admission.waiting,
@@ -188,5 +187,13 @@ class Endpoint:
             tokens_per_s=meter.tokens_per_s(now),
             latency_p50_s=median,
             latency_p95_s=high,
-            paused_until=paused_until,
+            paused_until=self._pacer.paused_until(now),
         )
+
+    def _state(self, now: float) -> tuple[EndpointState, str | None]:
+        """The worst that holds, and why; one dead replica of several is worth a word."""
+        if self._router.is_down():
+            return "open", str(self._last_fault)
+        if self._pacer.paused_until(now) is not None:
+            return "paused", "rate limited"
+        return "ok", str(self._last_fault) if self._router.num_open() else None

@@ -14,13 +14,16 @@ LATENCIES_KEPT = 256
 """Percentiles are over the last so many answers."""
 
 
+EndpointState = Literal["ok", "paused", "open"]
+"""`paused` by a rate limit; `open` means that no replica answers and nothing is sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStatus:
     """One endpoint as a person watches it; counts are since the start."""
 
     name: str
-    state: Literal["ok", "paused", "open"]
-    """`paused` by a rate limit; `open` means that no replica answers and nothing is sent."""
+    state: EndpointState
     reason: str | None = None
     """Why it is not `ok`, or what is wrong with a part of it."""
     in_flight: int = 0

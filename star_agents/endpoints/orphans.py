@@ -133,4 +133,11 @@ def _signal_all(pinned: Iterable[int], number: signal.Signals) -> None:
 
 def _wait_for(pinned: list[int], wait_s: float) -> list[int]:
     """Wait until all have ended, for at most so long for each; return those that have not."""
-    return [fd for fd in pinned if not select.select([fd], [], [], wait_s)[0]]
+    return [fd for fd in pinned if not _ends(fd, wait_s)]
+
+
+def _ends(fd: int, wait_s: float) -> bool:
+    """Wait for one; a descriptor of a process is readable when it has ended."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(1000 * wait_s))

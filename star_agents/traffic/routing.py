@@ -146,9 +146,13 @@ class Router:
         """True where another replica than this one is in use."""
         return any(breaker.state is State.CLOSED for i, breaker in enumerate(self.breakers) if i != besides)
 
+    def num_open(self) -> int:
+        """Replicas that do not work, as far as is known."""
+        return sum(breaker.state is not State.CLOSED for breaker in self.breakers)
+
     def is_down(self) -> bool:
-        """True where every breaker is open."""
-        return all(breaker.state is not State.CLOSED for breaker in self.breakers)
+        """True where that is all of them."""
+        return self.num_open() == len(self.breakers)
 
     def down_for_s(self, now: float) -> float:
         """How long no replica has worked; 0 while one does."""

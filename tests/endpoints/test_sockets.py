@@ -36,7 +36,7 @@ async def ask_all(fleet: Fleet) -> list[Completion]:
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2])
 def test_nothing_is_lost_mixed_up_or_sent_twice_for_nothing(run: Run, rate: float) -> None:
-    """F-04, F-05, F-10, F-16, F-25, F-28: each call has its own answer, and the server saw what we counted."""
+    """F-04, F-05, F-08, F-10, F-16, F-25, F-28: each call has its own answer; the server saw what we counted."""
 
     async def main() -> None:
         async with Faultd(Chance(rate, seed=11), conduct=Conduct(latency_s=0.005)) as server:
@@ -46,6 +46,7 @@ def test_nothing_is_lost_mixed_up_or_sent_twice_for_nothing(run: Run, rate: floa
                 (status,) = fleet.snapshot()
         right = [answer(body_of(request(number))).text for number in range(NUM_CALLS)]
         assert [completion.text for completion in completions] == right
+        assert server.peak_in_flight <= spec.concurrency
         journal = server.journal.entries
         assert sends(journal).total() == status.requests
         assert len(served(journal)) == NUM_CALLS
