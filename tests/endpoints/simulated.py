@@ -3,19 +3,20 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
 from star_agents.core import clock
-from star_agents.core.errors import ConnectFailedError, ConnectionLostError, TimedOutError
-from star_agents.core.records import CallKey, Message, Purpose, Request, SamplingParams
+from star_agents.core.errors import ConnectFailedError, ConnectionLostError, StarError, TimedOutError
+from star_agents.core.records import CallKey, Completion, Message, Purpose, Request, SamplingParams
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply
 from tests.faultd.answers import answer, chat_reply, fingerprint
 from tests.faultd.faults import Fault, Script, Seen, never
+from tests.loops import run_virtual
 
 
 def request(number: int, endpoint: str = "e", *, max_tokens: int = 200, text: str = "Say") -> Request:
@@ -105,3 +106,33 @@ class SimulatedReplica:
     async def list_models(self) -> RawReply:
         listed = {"data": [{"id": self.spec.model}]}
         return RawReply(200, {}, json.dumps(listed).encode(), 0.0, clock.wall())
+
+
+async def ask_all(fleet: Fleet, numbers: Sequence[int]) -> list[Completion | StarError]:
+    """Ask everything at once; the outcomes in order."""
+
+    async def ask(number: int) -> Completion | StarError:
+        try:
+            return await fleet.complete(request(number))
+        except StarError as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ask(number)) for number in numbers]
+    return [task.result() for task in tasks]
+
+
+def in_fleet(simulation: Simulation, body: Callable[[Fleet], Awaitable[None]], **changes: object) -> None:
+    """Run `body` with a fleet on virtual time, and see that every permit came back."""
+
+    async def main() -> None:
+        async with simulation.fleet(**changes) as fleet:
+            await body(fleet)
+            (status,) = fleet.snapshot()
+            assert (status.in_flight, status.waiting, simulation.in_flight.total()) == (0, 0, 0)
+
+    run_virtual(main())
+
+
+def answered(outcomes: Sequence[Completion | StarError]) -> bool:
+    return all(isinstance(outcome, Completion) for outcome in outcomes)

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import ssl
 import traceback
-from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from star_agents.core.secret import Secret
 from star_agents.endpoints.client import MAX_BODY_BYTES, ReplicaClient
 from star_agents.endpoints.openai import decode, encode
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
+from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.faultd import faults
 from tests.faultd.faults import CATALOGUE, Fault, Script, always, failing, in_turn, never
@@ -33,14 +33,6 @@ from tests.loops import run_real
 
 CANARY = "sk-canary-0123456789"
 CERTIFICATE = Path(__file__).parents[1] / "data" / "tls" / "other-host.pem"
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on the real loop of the parameter's name."""
-    factory = asyncio.new_event_loop if request.param == "asyncio" else None
-    return lambda main: run_real(main, factory=factory)
 
 
 def spec_for(server: Faultd, **changes: object) -> EndpointSpec:

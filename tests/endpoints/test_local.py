@@ -6,10 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,18 +17,11 @@ from star_agents.endpoints.engines import Installation
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.local import LocalServer, free_port, sweep
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
+from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.loops import run_real
 
 ROOT = Path(__file__).parents[2]
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on the real loop of the parameter's name."""
-    factory = asyncio.new_event_loop if request.param == "asyncio" else None
-    return lambda main: run_real(main, factory=factory)
 
 
 @pytest.fixture

@@ -1,31 +1,21 @@
 """The fleet over real sockets, uvloop and asyncio: faults drawn by chance, and the server's journal as the oracle."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
 from star_agents.core.records import Completion
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
+from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.fakes.completer import body_of
 from tests.faultd.answers import answer
 from tests.faultd.faults import Chance
 from tests.faultd.journal import sends, served
 from tests.faultd.server import Conduct, Faultd
-from tests.loops import run_real
 
 NUM_CALLS = 300
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on the real loop of the parameter's name."""
-    factory = asyncio.new_event_loop if request.param == "asyncio" else None
-    return lambda main: run_real(main, factory=factory)
 
 
 async def ask_all(fleet: Fleet) -> list[Completion]:
