@@ -97,7 +97,7 @@ async def _wait_in(waiters: deque[asyncio.Future[None]]) -> None:
 
 
 class Sender(Generic[T]):
-    """The writing end. `clone` it for each writing task; the channel ends when every clone has closed."""
+    """A writing end. The channel ends when every one of them has closed."""
 
     __slots__ = ("_is_open", "_state")
 
@@ -105,10 +105,6 @@ class Sender(Generic[T]):
         self._state = state
         self._is_open = True
         state.open_senders += 1
-
-    def clone(self) -> "Sender[T]":
-        """Another writing end of the same channel."""
-        return Sender(self._state)
 
     async def send(self, item: T) -> None:
         """Put an item in, waiting for room.
@@ -144,7 +140,7 @@ class Sender(Generic[T]):
 
 
 class Receiver(Generic[T]):
-    """The reading end: many tasks may `receive`, or one may `receive_batch`."""
+    """A reading end: many tasks may `receive`, or one may `receive_batch`."""
 
     __slots__ = ("_is_open", "_state")
 
@@ -152,10 +148,6 @@ class Receiver(Generic[T]):
         self._state = state
         self._is_open = True
         state.open_receivers += 1
-
-    def clone(self) -> "Receiver[T]":
-        """Another reading end of the same channel."""
-        return Receiver(self._state)
 
     async def receive(self) -> T:
         """Take the oldest item, waiting for one.

@@ -49,7 +49,6 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         StoreError: the folder cannot be read.
     """
     standing = read_standing(folder.database)
-    rows = {source: standing.tally.events.get(f"row.{source}", 0) for source in RowSource}
     weights = standing.weights or uniform(standing.manifest.pairs)
     return RunStatus(
         name=folder.path.name,
@@ -57,7 +56,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         message="",
         elapsed_s=0.0,
         seeds_done=standing.finished,
-        seeds_kept=standing.finished - rows[RowSource.DROPPED],
+        seeds_kept=standing.finished - standing.tally.events.get(f"row.{RowSource.DROPPED}", 0),
         seeds_in_flight=standing.in_flight,
         weights_version=weights.version,
         pairs=pair_lines(standing.tally, uniform(standing.manifest.pairs), weights),

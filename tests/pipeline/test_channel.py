@@ -98,9 +98,9 @@ def test_full_batch_does_not_linger() -> None:
 
     async def main() -> tuple[list[int], float]:
         channel = Channel[int]("test", 2)
-        sender, receiver = channel.sender(), channel.receiver()
+        receiver = channel.receiver()
         async with asyncio.TaskGroup() as group:
-            group.create_task(_send_all(sender.clone(), range(4)))
+            group.create_task(_send_all(channel.sender(), range(4)))
             batch = await receiver.receive_batch(4, linger_s=60.0)
             taken_at = asyncio.get_running_loop().time()
             rest = await receiver.receive_batch(4)

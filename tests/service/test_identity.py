@@ -53,3 +53,8 @@ def test_an_edited_template_is_another_agent() -> None:
     before, after = recorded(SOUND, {"mine.jinja": "a"}), recorded(SOUND, {"mine.jinja": "b"})
     assert fingerprint(before) != fingerprint(after)
     assert [line.split(":")[0] for line in differences(before, after)] == ["prompt_files.mine.jinja"]
+
+
+def test_headers_are_not_recorded() -> None:
+    """A header may carry a key, so no value of one reaches the run folder."""
+    assert "canary" not in recorded(spoiled("endpoints.local.headers", {"Authorization": "Bearer canary"}))
