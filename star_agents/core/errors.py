@@ -7,6 +7,8 @@ Messages name the thing, the value and the mend, and never hold a secret.
 
 from typing import ClassVar, Literal
 
+from star_agents.core.calls import NOTHING, Usage
+
 Blame = Literal["user", "endpoint", "request", "us"]
 
 
@@ -75,7 +77,18 @@ class ModelFetchError(StarError):
     reason = "model_fetch"
 
 
-class EndpointError(StarError):
+class CallError(StarError):
+    """One call to a model ended without a usable reply.
+
+    `attempts` and `wasted` are set by whoever gives the call up: charged sends, and tokens that were served to it
+    all the same. On the error of a single send `wasted` is what that send cost.
+    """
+
+    attempts: int = 1
+    wasted: Usage = NOTHING
+
+
+class EndpointError(CallError):
     """A call to a model endpoint failed before there was a usable reply."""
 
     blames: ClassVar[Blame] = "endpoint"
@@ -156,7 +169,7 @@ class MisdirectedError(EndpointError):
     reason = "misdirected"
 
 
-class ReplyError(StarError):
+class ReplyError(CallError):
     """The call succeeded and the reply is of no use."""
 
     blames: ClassVar[Blame] = "request"

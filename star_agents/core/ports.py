@@ -6,7 +6,19 @@ Every implementation, fake or real, passes the same contract tests (`tests/contr
 from collections.abc import Sequence
 from typing import Protocol
 
-from star_agents.core.records import CallKey, Completion, Plan, Reply, Request, Sample, Scores, Seed, Update
+from star_agents.core.calls import (
+    CallKey,
+    Completion,
+    Reply,
+    Request,
+)
+from star_agents.core.records import (
+    Plan,
+    Sample,
+    Scores,
+    Seed,
+    Update,
+)
 
 
 class Completer(Protocol):

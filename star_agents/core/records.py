@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from star_agents.core.calls import Failure, FinishReason, SamplingParams
+
 KEEP = "keep"
 """Name of the built-in instruction agent: the identity, which makes no call (docs/algorithm.md section 1)."""
 
@@ -18,24 +20,6 @@ class Role(StrEnum):
     INSTRUCTION = "instruction"
     RESPONSE = "response"
     JUDGE = "judge"
-
-
-class Purpose(StrEnum):
-    """What one call to a model is for."""
-
-    REWRITE = "rewrite"
-    RESPOND = "respond"
-    JUDGE = "judge"
-    JUDGE_SWAPPED = "judge_swapped"
-
-
-class FinishReason(StrEnum):
-    """Why a model stopped writing, in OpenAI's words."""
-
-    STOP = "stop"
-    LENGTH = "length"
-    CONTENT_FILTER = "content_filter"
-    TOOL_CALLS = "tool_calls"
 
 
 class ScoreStatus(StrEnum):
@@ -72,16 +56,6 @@ class Seed:
     def question(self) -> str:
         """The instruction with its context, as one text for a model to answer."""
         return f"{self.instruction}\n\n{self.context}" if self.context else self.instruction
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """How a model is asked to sample; OpenAI's names. None leaves the server's own default."""
-
-    max_tokens: int
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,80 +117,6 @@ class Plan:
     pool: tuple[AgentPair, ...] = ()
     masked: tuple[AgentPair, ...] = ()
     embedding: bytes = field(default=b"", repr=False)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class CallKey:
-    """Identity of one call: the journal holds at most one reply for it.
-
-    `ordinal` numbers deliberate further asks (a judge asked once more), not retries.
-    """
-
-    seed: int
-    purpose: Purpose
-    slot: int
-    ordinal: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One chat turn."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One call as the stages see it; the endpoint's wing knows how to send it."""
-
-    key: CallKey
-    endpoint: str
-    messages: tuple[Message, ...]
-    params: SamplingParams
-    random_seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call. `reasoning_tokens` is None where the server does not tell them apart."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int | None = None
-    is_estimated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One model reply. `attempts` counts sends that the retry policy charged, this one included."""
-
-    text: str
-    finish_reason: FinishReason
-    usage: Usage
-    model: str
-    endpoint: str
-    latency_s: float
-    attempts: int = 1
-    reasoning: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A call that ended without an answer. It is a record like any other, not an exception.
-
-    `reason` is a short fixed code for counting; `message` is one sentence for a person.
-    """
-
-    slot: int
-    purpose: Purpose
-    reason: str
-    message: str
-    endpoint: str
-    attempts: int = 1
-
-
-Reply = Completion | Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from star_agents.core import rng
+from star_agents.core.calls import Completion, FinishReason, Request
 from star_agents.core.errors import ReasoningOnlyError, StarError
-from star_agents.core.records import Completion, FinishReason, Request
 from star_agents.endpoints.openai import Sampling
 from star_agents.traffic.retry import Failed, GiveUp, Retry, RetryClass, Tried, decide, retry_class
 

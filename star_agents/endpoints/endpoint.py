@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from star_agents.core import clock
+from star_agents.core.calls import Completion, Request
 from star_agents.core.errors import BadRequestError, ContextOverflowError, StarError
-from star_agents.core.records import Completion, Request
 from star_agents.endpoints.admission import Admission, Permit, RefusedError
 from star_agents.endpoints.call import Call, Setback
 from star_agents.endpoints.client import ReplicaClient

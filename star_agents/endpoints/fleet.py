@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from star_agents.core.calls import Completion, Request
 from star_agents.core.errors import ConfigError
-from star_agents.core.records import Completion, Request
 from star_agents.endpoints import preflight
 from star_agents.endpoints.client import ReplicaClient
 from star_agents.endpoints.endpoint import Connect, Endpoint

@@ -17,6 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from star_agents.core.calls import (
+    CallKey,
+    Message,
+    Purpose,
+    Request,
+    SamplingParams,
+)
 from star_agents.core.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -26,7 +33,6 @@ from star_agents.core.errors import (
     StarError,
     TimedOutError,
 )
-from star_agents.core.records import CallKey, Message, Purpose, Request, SamplingParams
 from star_agents.core.secret import Secret
 from star_agents.endpoints import engines, orphans
 from star_agents.endpoints.child import Child

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from star_agents.core.records import Completion
+from star_agents.core.calls import Completion
 
 RATE_WINDOW_S = 15
 """Tokens a second are over this many whole seconds."""

@@ -11,6 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from star_agents.core.calls import (
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Usage,
+)
 from star_agents.core.errors import (
     ConnectionLostError,
     EmptyReplyError,
@@ -18,7 +25,6 @@ from star_agents.core.errors import (
     ReasoningOnlyError,
     UnreadableReplyError,
 )
-from star_agents.core.records import Completion, FinishReason, Message, Request, Usage
 from star_agents.endpoints.faults import error_in_band, error_object, error_of_status
 from star_agents.endpoints.spec import Api, EndpointSpec
 from star_agents.endpoints.wire import RawReply, dump_json, excerpt, load_json, repaired

@@ -8,9 +8,14 @@ endpoint is down a call waits: to record it as failed would spend the seed on a 
 import asyncio
 from collections.abc import Mapping
 
+from star_agents.core.calls import (
+    CallKey,
+    Failure,
+    Reply,
+    Request,
+)
 from star_agents.core.errors import EndpointError, ReplyError
 from star_agents.core.ports import Completer, Store
-from star_agents.core.records import CallKey, Failure, Reply, Request
 
 DOWN_POLL_S = 1.0
 """How often a call looks whether its endpoint, which was down, can be asked again."""

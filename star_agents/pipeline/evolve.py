@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from star_agents.core.ports import Store
-from star_agents.core.records import Graded, MemoryEntry, Tally, Update
+from star_agents.core.records import (
+    Graded,
+    MemoryEntry,
+    Tally,
+    Update,
+)
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.channel import Receiver
 from star_agents.pipeline.marks import Marked

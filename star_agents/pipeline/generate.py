@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from star_agents.core import rng
+from star_agents.core.calls import (
+    CallKey,
+    Failure,
+    Message,
+    Purpose,
+    Request,
+)
 from star_agents.core.cast import Agents
 from star_agents.core.records import (
     KEEP,
     Agent,
-    CallKey,
     Candidate,
-    Failure,
-    Message,
     Outcome,
     Plan,
-    Purpose,
-    Request,
     Settled,
     Slot,
 )

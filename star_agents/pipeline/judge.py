@@ -9,7 +9,13 @@ import asyncio
 from dataclasses import dataclass
 
 from star_agents.core import rng
-from star_agents.core.records import Agent, CallKey, Candidate, Purpose, Request, Settled, Verdict
+from star_agents.core.calls import CallKey, Purpose, Request
+from star_agents.core.records import (
+    Agent,
+    Candidate,
+    Settled,
+    Verdict,
+)
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.channel import Receiver, Sender
 from star_agents.pipeline.generate import SEED_BITS

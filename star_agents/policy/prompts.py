@@ -13,16 +13,18 @@ from importlib.resources import files
 from random import Random
 from typing import TypeVar
 
-from star_agents.core.errors import ConfigError
-from star_agents.core.records import (
-    Agent,
-    Candidate,
+from star_agents.core.calls import (
     Completion,
     FinishReason,
     Message,
     Reply,
-    Role,
     SamplingParams,
+)
+from star_agents.core.errors import ConfigError
+from star_agents.core.records import (
+    Agent,
+    Candidate,
+    Role,
     Seed,
 )
 from star_agents.core.rng import derive

@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from star_agents.core.records import AgentPair, Failure, Graded, PairTally, RowSource, Tally
+from star_agents.core.calls import Failure
+from star_agents.core.records import (
+    AgentPair,
+    Graded,
+    PairTally,
+    RowSource,
+    Tally,
+)
 
 
 def start(base: Sequence[AgentPair], pool: Sequence[AgentPair]) -> Tally:

@@ -14,8 +14,8 @@ from types import TracebackType
 from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
+from star_agents.core.calls import Message
 from star_agents.core.errors import ConfigError
-from star_agents.core.records import Message
 
 BORDER = "---"
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, Protocol
 
-from star_agents.core.records import AgentPair, Graded, PairWeights, RowSource, VerdictSource
+from star_agents.core.records import (
+    AgentPair,
+    Graded,
+    PairWeights,
+    RowSource,
+    VerdictSource,
+)
 
 CreditRule = Literal["all", "winner"]
 """Which drawn candidates move the weights: every one whose pi is known, or the selected one alone."""

@@ -12,7 +12,12 @@ from types import MappingProxyType, TracebackType
 from typing import Self, TypeVar
 
 from star_agents.core.errors import ScorerError, WorkerDiedError
-from star_agents.core.records import ModelScore, Sample, Scores, ScoreStatus
+from star_agents.core.records import (
+    ModelScore,
+    Sample,
+    Scores,
+    ScoreStatus,
+)
 from star_agents.scoring.child import WORKER, ChildPlan
 from star_agents.scoring.crew import Crew, CrewState, Job, Outcome
 from star_agents.scoring.messages import Embed, Embedded, LoadEmbedder, LoadScorer, Score, Scored, clean

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from star_agents.core.records import ModelScore, Sample, Scores, ScoreStatus
+from star_agents.core.records import (
+    ModelScore,
+    Sample,
+    Scores,
+    ScoreStatus,
+)
 from star_agents.scoring.conventions import Convention, Layout, Pass, choose_convention
 from star_agents.scoring.devices import take_device
 from star_agents.scoring.messages import Request, Score, Scored

@@ -2,7 +2,13 @@
 
 from collections import deque
 
-from star_agents.core.records import Candidate, Graded, PairWeights, RowSource, Tally
+from star_agents.core.records import (
+    Candidate,
+    Graded,
+    PairWeights,
+    RowSource,
+    Tally,
+)
 from star_agents.policy.weights import uniform
 from star_agents.service.engine import Engine
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus

@@ -7,7 +7,12 @@ from typing import Any
 import orjson
 
 from star_agents.core.ports import Scorer
-from star_agents.core.records import ModelScore, Sample, Scores, Seed
+from star_agents.core.records import (
+    ModelScore,
+    Sample,
+    Scores,
+    Seed,
+)
 from star_agents.storage.seeds import Seeds
 
 BATCH_ROWS = 64

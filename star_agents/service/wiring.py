@@ -4,8 +4,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from star_agents.core.calls import SamplingParams
 from star_agents.core.cast import Agents
-from star_agents.core.records import KEEP, Agent, AgentPair, Role, SamplingParams
+from star_agents.core.records import (
+    KEEP,
+    Agent,
+    AgentPair,
+    Role,
+)
 from star_agents.core.secret import Secret
 from star_agents.endpoints.local import LocalServer
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec, Timeouts

@@ -15,15 +15,13 @@ import orjson
 import zstandard
 from pydantic import TypeAdapter, ValidationError
 
+from star_agents.core.calls import Completion, Failure, Reply
 from star_agents.core.errors import StoreError
 from star_agents.core.records import (
-    Completion,
-    Failure,
     Grade,
     Graded,
     Outcome,
     Plan,
-    Reply,
     Scores,
     Selection,
     Settled,

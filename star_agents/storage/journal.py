@@ -5,8 +5,15 @@ The order of a seed's life is assign, respond, learn; foreign keys refuse a repl
 
 import apsw
 
+from star_agents.core.calls import CallKey, Completion, Reply
 from star_agents.core.errors import StoreError
-from star_agents.core.records import AgentPair, CallKey, Completion, Graded, MemoryEntry, Plan, Reply, Update
+from star_agents.core.records import (
+    AgentPair,
+    Graded,
+    MemoryEntry,
+    Plan,
+    Update,
+)
 from star_agents.storage.codec import Packer, checksum, float_bytes, sound
 
 

@@ -1,6 +1,12 @@
 """What a finished seed gives to a data set, and where every text of it came from. Pure."""
 
-from star_agents.core.records import Candidate, Grade, ModelScore, Purpose, RowSource
+from star_agents.core.calls import Purpose
+from star_agents.core.records import (
+    Candidate,
+    Grade,
+    ModelScore,
+    RowSource,
+)
 from star_agents.storage.formats import Cell, Example
 from star_agents.storage.rows import Call, FinishedRow
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import apsw
 
-from star_agents.core.records import AgentPair, CallKey, MemoryEntry, PairWeights, Plan, Purpose, Reply, Tally
+from star_agents.core.calls import CallKey, Purpose, Reply
+from star_agents.core.records import (
+    AgentPair,
+    MemoryEntry,
+    PairWeights,
+    Plan,
+    Tally,
+)
 from star_agents.storage.codec import check, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
 from star_agents.storage.manifest import Manifest

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import apsw
 
-from star_agents.core.records import Graded, Purpose
+from star_agents.core.calls import Purpose
+from star_agents.core.records import Graded
 from star_agents.storage.codec import read_graded, read_plan
 from star_agents.storage.database import reader
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from star_agents.core.records import CallKey, Plan, Reply, Update
+from star_agents.core.calls import CallKey, Reply
+from star_agents.core.records import Plan, Update
 from star_agents.storage.database import open_writer, storage_errors
 from star_agents.storage.journal import Journal
 from star_agents.storage.manifest import Manifest, check_same_run

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from star_agents.core.calls import Completion, Request
 from star_agents.core.errors import AuthFailedError, BadRequestError, StarError
 from star_agents.core.ports import Completer
-from star_agents.core.records import Completion, Request
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
 from tests.endpoints.simulated import request

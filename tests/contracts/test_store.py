@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from star_agents.core.calls import Failure, Purpose
 from star_agents.core.errors import StoreError
 from star_agents.core.ports import Store
-from star_agents.core.records import Failure, Purpose, Update
+from star_agents.core.records import Update
 from star_agents.storage.recovery import Recovered, Spend
 from star_agents.storage.store import RunStore
 from tests.fakes.store import MemoryStore

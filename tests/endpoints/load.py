@@ -12,7 +12,13 @@ from dataclasses import asdict, dataclass
 import uvloop
 
 from star_agents.core import clock
-from star_agents.core.records import CallKey, Message, Purpose, Request, SamplingParams
+from star_agents.core.calls import (
+    CallKey,
+    Message,
+    Purpose,
+    Request,
+    SamplingParams,
+)
 from star_agents.endpoints.engines import TRANSFORMERS_BODY
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec

@@ -9,8 +9,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from star_agents.core import clock
+from star_agents.core.calls import (
+    CallKey,
+    Completion,
+    Message,
+    Purpose,
+    Request,
+    SamplingParams,
+)
 from star_agents.core.errors import ConnectFailedError, ConnectionLostError, StarError, TimedOutError
-from star_agents.core.records import CallKey, Completion, Message, Purpose, Request, SamplingParams
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from star_agents.core import clock
+from star_agents.core.calls import Completion, FinishReason
 from star_agents.core.errors import (
     BadRequestError,
     ContextOverflowError,
@@ -17,7 +18,6 @@ from star_agents.core.errors import (
     TimedOutError,
     UnreadableReplyError,
 )
-from star_agents.core.records import Completion, FinishReason
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
 from tests.endpoints.simulated import Simulation, answered, ask_all, in_fleet, request

@@ -9,6 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from star_agents.core.calls import (
+    Completion,
+    FinishReason,
+    Message,
+    Usage,
+)
 from star_agents.core.errors import (
     AuthFailedError,
     BadRequestError,
@@ -26,7 +32,6 @@ from star_agents.core.errors import (
     StarError,
     UnreadableReplyError,
 )
-from star_agents.core.records import Completion, FinishReason, Message, Usage
 from star_agents.core.secret import Secret
 from star_agents.endpoints.openai import Sampling, decode, encode, served_models
 from star_agents.endpoints.spec import EndpointSpec

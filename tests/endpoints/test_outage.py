@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.core import clock
+from star_agents.core.calls import Completion
 from star_agents.core.errors import (
     AuthFailedError,
     BadRequestError,
@@ -14,7 +15,6 @@ from star_agents.core.errors import (
     QuotaExhaustedError,
     StarError,
 )
-from star_agents.core.records import Completion
 from star_agents.endpoints.fleet import Fleet
 from star_agents.traffic.routing import OPEN_AFTER
 from tests.endpoints.simulated import Simulation, answered, ask_all, in_fleet, request

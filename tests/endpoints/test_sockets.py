@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from star_agents.core.records import Completion
+from star_agents.core.calls import Completion
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 from tests.endpoints.conftest import Run

@@ -5,8 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from star_agents.core.calls import (
+    CallKey,
+    Completion,
+    FinishReason,
+    Request,
+    Usage,
+)
 from star_agents.core.errors import StarError
-from star_agents.core.records import CallKey, Completion, FinishReason, Request, Usage
 from tests.faultd.answers import answer
 
 Fails = Callable[[Request], StarError | None]

@@ -5,7 +5,12 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from math import exp, hypot
 
-from star_agents.core.records import ModelScore, Sample, Scores, ScoreStatus
+from star_agents.core.records import (
+    ModelScore,
+    Sample,
+    Scores,
+    ScoreStatus,
+)
 
 
 def ok_score(nll_alone: float, nll_cond: float, n_response_tokens: int = 10) -> ModelScore:

@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from star_agents.core.calls import CallKey, Completion, Reply
 from star_agents.core.errors import SeedError, StoreError
 from star_agents.core.records import (
-    CallKey,
-    Completion,
     Graded,
     MemoryEntry,
     PairWeights,
     Plan,
-    Reply,
     Seed,
     Tally,
     Update,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from star_agents.core.calls import Failure, Purpose
 from star_agents.core.errors import StoreError
-from star_agents.core.records import Candidate, Failure, PairWeights, Purpose, RowSource
+from star_agents.core.records import Candidate, PairWeights, RowSource
 from star_agents.policy import weights as learning
 from star_agents.policy.weights import PaperRule, uniform
 from tests.fakes.store import MemoryStore

@@ -10,26 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from star_agents.core import clock, rng
+from star_agents.core.calls import (
+    CallKey,
+    Completion,
+    FinishReason,
+    Purpose,
+    Request,
+    SamplingParams,
+    Usage,
+)
 from star_agents.core.cast import Agents
 from star_agents.core.errors import AuthFailedError, OverloadedError
 from star_agents.core.records import (
     KEEP,
     Agent,
     AgentPair,
-    CallKey,
-    Completion,
-    FinishReason,
     ModelScore,
     Plan,
-    Purpose,
-    Request,
     Role,
     Sample,
-    SamplingParams,
     Scores,
     ScoreStatus,
     Seed,
-    Usage,
 )
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from star_agents.core.calls import Failure, FinishReason, Purpose
 from star_agents.core.records import (
     AgentPair,
     Candidate,
-    Failure,
-    FinishReason,
     Grade,
     Graded,
     ModelScore,
     Outcome,
     Plan,
-    Purpose,
     RowSource,
     Scores,
     ScoreStatus,

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from star_agents.core.records import Candidate, Completion, FinishReason, Usage
+from star_agents.core.calls import Completion, FinishReason, Usage
+from star_agents.core.records import Candidate
 from star_agents.policy.prompts import JudgeCall, Prompts
 from star_agents.policy.verdicts import Label, combine
 from tests.policy.attacks import ATTACKS

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from star_agents.core.records import Outcome, Scores, Settled, Verdict, VerdictSource
+from star_agents.core.records import (
+    Outcome,
+    Scores,
+    Settled,
+    Verdict,
+    VerdictSource,
+)
 from star_agents.policy.selection import GradeOptions, SelectOptions, gaps, grade, next_to_judge, select
 from star_agents.policy.verdicts import rule_verdicts
 from tests.policy.sets import answer, failure, scores, settled, verdicts

@@ -4,19 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.core.errors import ConfigError
-from star_agents.core.records import (
-    Agent,
-    Candidate,
+from star_agents.core.calls import (
     Completion,
     Failure,
     FinishReason,
     Message,
     Purpose,
-    Role,
     SamplingParams,
-    Seed,
     Usage,
+)
+from star_agents.core.errors import ConfigError
+from star_agents.core.records import (
+    Agent,
+    Candidate,
+    Role,
+    Seed,
 )
 from star_agents.policy.fence import draw_token, fenced
 from star_agents.policy.prompts import JudgeCall, Prompts, agent_version, builtin_names

@@ -3,7 +3,16 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.core.records import AgentPair, Graded, PairTally, RowSource, Selection, Tally, Verdict, VerdictSource
+from star_agents.core.records import (
+    AgentPair,
+    Graded,
+    PairTally,
+    RowSource,
+    Selection,
+    Tally,
+    Verdict,
+    VerdictSource,
+)
 from star_agents.policy.tally import count, start
 from tests.policy.sets import answer, failure, graded, pairs, settled
 

@@ -1,7 +1,7 @@
 import pytest
 
+from star_agents.core.calls import Message
 from star_agents.core.errors import ConfigError
-from star_agents.core.records import Message
 from star_agents.policy.template import PromptTemplate
 
 

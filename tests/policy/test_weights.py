@@ -7,7 +7,12 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from star_agents.core.records import AgentPair, PairWeights, Verdict, VerdictSource
+from star_agents.core.records import (
+    AgentPair,
+    PairWeights,
+    Verdict,
+    VerdictSource,
+)
 from star_agents.policy.weights import (
     HORIZON,
     SMALLEST,

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.core.records import CallKey, Completion, Message, Purpose, Request, SamplingParams
+from star_agents.core.calls import (
+    CallKey,
+    Completion,
+    Message,
+    Purpose,
+    Request,
+    SamplingParams,
+)
 from star_agents.endpoints import orphans
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.local import LocalServer, sweep

@@ -13,7 +13,12 @@ import pytest
 import uvloop
 
 from star_agents.core.errors import ScorerError
-from star_agents.core.records import ModelScore, Sample, Scores, ScoreStatus
+from star_agents.core.records import (
+    ModelScore,
+    Sample,
+    Scores,
+    ScoreStatus,
+)
 from star_agents.scoring import crew
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.messages import LoadScorer, Score, encode

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import uvloop
 
-from star_agents.core.records import Graded, PairWeights, Plan, Update
+from star_agents.core.records import (
+    Graded,
+    PairWeights,
+    Plan,
+    Update,
+)
 from star_agents.storage.folder import RunFolder, hold
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.store import RunStore

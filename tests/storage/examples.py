@@ -1,12 +1,16 @@
 """Small whole records, numbered by seed, for tests of the store and of what is made from it."""
 
-from star_agents.core.records import (
-    AgentPair,
+from star_agents.core.calls import (
     CallKey,
-    Candidate,
     Completion,
     Failure,
     FinishReason,
+    Purpose,
+    Usage,
+)
+from star_agents.core.records import (
+    AgentPair,
+    Candidate,
     Grade,
     Graded,
     MemoryEntry,
@@ -15,7 +19,6 @@ from star_agents.core.records import (
     PairTally,
     PairWeights,
     Plan,
-    Purpose,
     RowSource,
     Scores,
     ScoreStatus,
@@ -25,7 +28,6 @@ from star_agents.core.records import (
     Slot,
     Tally,
     Update,
-    Usage,
     Verdict,
     VerdictSource,
 )

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from star_agents.core.calls import Completion, Failure, Purpose
 from star_agents.core.errors import StoreError
-from star_agents.core.records import Completion, Failure, Graded, Plan, Purpose, Seed, Tally
+from star_agents.core.records import (
+    Graded,
+    Plan,
+    Seed,
+    Tally,
+)
 from star_agents.storage import codec
 from star_agents.storage.manifest import Manifest
 from tests.storage.strategies import any_of

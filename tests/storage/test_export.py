@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from star_agents.core.calls import Completion, Purpose
 from star_agents.core.errors import StoreError
-from star_agents.core.records import Completion, Purpose, RowSource
+from star_agents.core.records import RowSource
 from star_agents.storage import export as export_module
 from star_agents.storage import lineage
 from star_agents.storage.export import export

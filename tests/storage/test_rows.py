@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from star_agents.core.calls import Purpose
 from star_agents.core.errors import StoreError
-from star_agents.core.records import Purpose
 from star_agents.storage import rows
 from star_agents.storage.rows import Call, iter_rows
 from star_agents.storage.store import RunStore

@@ -1,0 +1,138 @@
+"""The nouns of one call to a model: what is asked, what comes back, and what it cost.
+
+All are frozen. A call ends in a reply, and a reply is a completion or a failure: both are records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """What one call to a model is for."""
+
+    REWRITE = "rewrite"
+    RESPOND = "respond"
+    JUDGE = "judge"
+    JUDGE_SWAPPED = "judge_swapped"
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped writing, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How a model is asked to sample; OpenAI's names. None leaves the server's own default."""
+
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CallKey:
+    """Identity of one call: the journal holds at most one reply for it.
+
+    `ordinal` numbers deliberate further asks (a judge asked once more), not retries.
+    """
+
+    seed: int
+    purpose: Purpose
+    slot: int
+    ordinal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as the stages see it; the endpoint's wing knows how to send it.
+
+    `agent` and `pair` name who is charged for it. Where `choices` are given the answer is to be one of them:
+    a server that can is held to that, and tells how probable each was.
+    """
+
+    key: CallKey
+    endpoint: str
+    messages: tuple[Message, ...]
+    params: SamplingParams
+    random_seed: int
+    agent: str = ""
+    pair: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a server counted. `reasoning_tokens` are a part of the output, None where they are not told apart."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int | None = None
+    is_estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Both together."""
+        thought = [part for part in (self.reasoning_tokens, other.reasoning_tokens) if part is not None]
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            sum(thought) if thought else None,
+            self.is_estimated or other.is_estimated,
+        )
+
+
+NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One model reply. `attempts` counts sends that the retry policy charged, this one included.
+
+    `usage` is that of this answer; `wasted` that of earlier answers to the same call, paid for and thrown away.
+    `choice_p` are the probabilities of the request's choices, where the server told them.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    model: str
+    endpoint: str
+    latency_s: float
+    attempts: int = 1
+    reasoning: str | None = None
+    wasted: Usage = NOTHING
+    choice_p: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that ended without an answer. It is a record like any other, not an exception.
+
+    `reason` is a short fixed code for counting; `message` is one sentence for a person; `wasted` is what the
+    call cost all the same.
+    """
+
+    slot: int
+    purpose: Purpose
+    reason: str
+    message: str
+    endpoint: str
+    attempts: int = 1
+    wasted: Usage = NOTHING
+
+
+Reply = Completion | Failure
