@@ -75,23 +75,33 @@ class Request:
     choices: tuple[str, ...] = ()
 
 
+def sum_known(*counts: int | None) -> int | None:
+    """The sum of the counts that are known, or None where none is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a server counted. `reasoning_tokens` are a part of the output, None where they are not told apart."""
+    """Tokens that a server counted; `is_estimated` where it did not and we had to.
+
+    `reasoning_tokens` are a part of the output and `cached_tokens` of the input; None where they are not told apart.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int | None = None
     is_estimated: bool = False
+    cached_tokens: int | None = None
 
     def __add__(self, other: "Usage") -> "Usage":
         """Both together."""
-        thought = [part for part in (self.reasoning_tokens, other.reasoning_tokens) if part is not None]
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            sum(thought) if thought else None,
+            sum_known(self.reasoning_tokens, other.reasoning_tokens),
             self.is_estimated or other.is_estimated,
+            sum_known(self.cached_tokens, other.cached_tokens),
         )
 
 
@@ -103,7 +113,8 @@ class Completion:
     """One model reply. `attempts` counts sends that the retry policy charged, this one included.
 
     `usage` is that of this answer; `wasted` that of earlier answers to the same call, paid for and thrown away.
-    `choice_p` are the probabilities of the request's choices, where the server told them.
+    `choice_p` are the probabilities of the request's choices, where the server told them. `fingerprint` is what the
+    server calls its build of the model, where it says so: a change of it, or of `model`, is another model.
     """
 
     text: str
@@ -116,6 +127,7 @@ class Completion:
     reasoning: str | None = None
     wasted: Usage = NOTHING
     choice_p: Mapping[str, float] | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,12 @@ class ConnectFailedError(EndpointError):
     reason = "connect"
 
 
+class NoSuchHostError(ConnectFailedError):
+    """The host's name does not resolve."""
+
+    reason = "dns"
+
+
 class ConnectionLostError(EndpointError):
     """The connection broke or the body ended early; whatever had arrived is thrown away."""
 
@@ -109,8 +115,14 @@ class ConnectionLostError(EndpointError):
     reason = "connection_lost"
 
 
+class IncompleteReplyError(ConnectionLostError):
+    """A stream ended in good order and did not say that the answer was over."""
+
+    reason = "incomplete"
+
+
 class TimedOutError(EndpointError):
-    """A deadline passed: connect, first byte or total."""
+    """A deadline passed: connect, first byte, idle or total; the message names the setting."""
 
     retryable = True
     reason = "timeout"
@@ -200,6 +212,18 @@ class UnreadableReplyError(ReplyError):
     """The body is not the JSON the API promises."""
 
     reason = "unreadable"
+
+
+class RunawayReplyError(ReplyError):
+    """The reply grew past every measure and was cut off."""
+
+    reason = "runaway"
+
+
+class EventTooLargeError(ReplyError):
+    """One event of a stream grew past every measure."""
+
+    reason = "event_too_large"
 
 
 class ScorerError(StarError):

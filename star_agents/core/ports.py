@@ -6,12 +6,7 @@ Every implementation, fake or real, passes the same contract tests (`tests/contr
 from collections.abc import Sequence
 from typing import Protocol
 
-from star_agents.core.calls import (
-    CallKey,
-    Completion,
-    Reply,
-    Request,
-)
+from star_agents.core.calls import Completion, Reply, Request
 from star_agents.core.records import (
     Plan,
     Sample,
@@ -82,11 +77,14 @@ class Store(Protocol):
     """
 
     async def assign(self, plan: Plan) -> None:
-        """Record a plan; only afterwards may its calls be sent."""
+        """Record a plan; only afterwards may its calls be sent.
+
+        Plans become durable in the order in which they were asked for: a crash leaves the first of them.
+        """
         ...
 
-    async def respond(self, key: CallKey, reply: Reply) -> None:
-        """Record the reply to a call. A second reply to the same key changes nothing."""
+    async def respond(self, request: Request, reply: Reply) -> None:
+        """Record the reply to a request and book its tokens. A second reply to the same key changes nothing."""
         ...
 
     async def learn(self, update: Update) -> None:

@@ -108,7 +108,8 @@ class Plan:
 
     Base pairs come first, so slot 0 is the judge's preferred reference. `pool` is what the memory
     bank proposed and `masked` what could not be asked; with `weights_version` they let anyone
-    recompute every propensity. `embedding` is float32 little-endian of unit norm, or empty.
+    recompute every propensity, unless the draw leant towards idle endpoints: then only the slots tell.
+    `embedding` is float32 little-endian of unit norm, or empty.
     """
 
     seed: Seed

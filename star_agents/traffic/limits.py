@@ -23,27 +23,38 @@ class TokenBucket:
         self._rate = per_minute / SECONDS_PER_MINUTE
         self._burst = max(1.0, self._rate * BURST_S)
         self._level = self._burst
-        self._updated_at: float | None = None
+        self._updated_at = float("inf")
+        """Of the level; infinite before the first use, when there is nothing to fill."""
 
     def wait_s(self, now: float, amount: float) -> float:
         """Seconds until `amount` may be taken; 0 when it may now."""
-        self._fill(now)
-        return max(0.0, (min(amount, self._burst) - self._level) / self._rate)
+        missing = min(amount, self._burst) - self._fill(now)
+        if missing <= 0.0:
+            return 0.0
+        return missing / self._rate + max(0.0, self._updated_at - now)
 
     def take(self, now: float, amount: float) -> None:
         """Take it, having asked `wait_s`."""
-        self._fill(now)
-        self._level -= amount
+        self._level = self._fill(now) - amount
 
     def give_back(self, now: float, amount: float) -> None:
         """Return what was taken and not used; a negative amount takes what was used beyond."""
-        self._fill(now)
-        self._level = min(self._burst, self._level + amount)
+        self._level = min(self._burst, self._fill(now) + amount)
 
-    def _fill(self, now: float) -> None:
-        if self._updated_at is not None:
-            self._level = min(self._burst, self._level + self._rate * max(0.0, now - self._updated_at))
-        self._updated_at = now
+    def empty_until(self, until: float) -> None:
+        """Hold nothing until then: whoever waited out a pause finds the flow, not the burst that had gathered."""
+        self._level = min(self._level, 0.0)
+        self._updated_at = until
+
+    def _fill(self, now: float) -> float:
+        """The level at `now`; a time before the last is no time."""
+        elapsed = now - self._updated_at
+        if elapsed > 0.0:
+            self._level = min(self._burst, self._level + self._rate * elapsed)
+            self._updated_at = now
+        elif self._updated_at == float("inf"):
+            self._updated_at = now
+        return self._level
 
     def __repr__(self) -> str:
         return f"<TokenBucket {self._level:.1f}/{self._burst:.1f} +{self._rate:.2f}/s>"

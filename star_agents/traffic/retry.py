@@ -2,7 +2,8 @@
 
 Laws: a request is sent at most `MAX_CHARGED` times on its own account; no retry is decided after the deadline;
 what is no fault of the request (a rate limit, a probe of a dead server, a connection never made) is not charged
-to it. Classes and numbers: docs/endpoints.md.
+to it; a server that fails one request in the same words each time, and answers others meanwhile, is not asked
+again. Classes and numbers: docs/endpoints.md. How many retries an endpoint may see: `retry_budget`.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ MAX_CHARGED = 4
 """Sends that may be charged to one request, the first included."""
 MAX_SAMPLES = 2
 """New samples asked for after a useless reply."""
+MAX_SAME = 4
+"""Times that one request may meet the same server error, charged or not, while others are answered: it is its own."""
 BACKOFF_S = (0.5, 30.0)
 """First and greatest ceiling of the back-off between tries; it doubles in between."""
 PAUSE_S = (1.0, 60.0)
@@ -88,15 +91,22 @@ class Tried:
     samples: int = 0
     limited: int = 0
     """Rate limits in a row."""
+    complaint: str = ""
+    """What the server said last."""
+    same: int = 0
+    """Times in a row that it said so while it answered others."""
 
-    def after(self, step: "Retry", kind: RetryClass) -> "Tried":
+    def after(self, step: "Retry", failed: "Failed") -> "Tried":
         """The same with one more failure, of which `step` was decided."""
+        kind = retry_class(failed.error)
         return replace(
             self,
             charged=self.charged + step.is_charged,
             reconnects=self.reconnects + (kind is RetryClass.NEW_CONNECTION),
             samples=self.samples + (kind is RetryClass.QUALITY),
             limited=self.limited + 1 if kind is RetryClass.RATE_LIMIT else 0,
+            complaint=str(failed.error),
+            same=_same(failed),
         )
 
 
@@ -113,6 +123,8 @@ class Failed:
     is_probe: bool = False
     """The send was the one that asks whether a dead endpoint lives: its failure is not the request's."""
     has_other_replica: bool = False
+    answers_others: bool = False
+    """The endpoint has answered a call since this one was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Do not try again; `reason` is one of `permanent`, `endpoint`, `attempts`, `samples` and `deadline`."""
+    """Do not try again; why is one of `permanent`, `endpoint`, `attempts`, `samples`, `same` and `deadline`."""
 
     reason: str
 
@@ -136,6 +148,14 @@ def decide(failed: Failed) -> Retry | GiveUp:
     if isinstance(step, Retry) and failed.elapsed_s >= failed.deadline_s:
         return GiveUp("deadline")
     return step
+
+
+def needs_budget(failed: Failed) -> bool:
+    """True where the retry of this is one that the endpoint's `RetryBudget` must allow.
+
+    A probe is let out by the breaker, a rate limit by its pause, and a new sample is asked of a server that works.
+    """
+    return retry_class(failed.error) in _BUDGETED and not failed.is_probe
 
 
 def pause_s(failed: Failed) -> float:
@@ -160,12 +180,21 @@ def _reconnect(failed: Failed) -> Retry | GiveUp:
 
 
 def _back_off(failed: Failed) -> Retry | GiveUp:
+    if isinstance(failed.error, OverloadedError) and _same(failed) >= MAX_SAME:
+        return GiveUp("same")
     if failed.is_probe:
         return Retry(0.0, is_charged=False)  # the breaker makes it wait
     if failed.tried.charged + 1 >= MAX_CHARGED:
         return GiveUp("attempts")
     wish = failed.error.retry_after_s if isinstance(failed.error, OverloadedError) else None
     return Retry(max(full_jitter(BACKOFF_S, failed.tried.charged, failed.jitter), wish or 0.0))
+
+
+def _same(failed: Failed) -> int:
+    """Times in a row, this one included, that the server failed the request in the same words and answered others."""
+    if not failed.answers_others:
+        return 0
+    return failed.tried.same + 1 if str(failed.error) == failed.tried.complaint else 1
 
 
 def _wait_for_the_gate(_: Failed) -> Retry | GiveUp:
@@ -183,6 +212,8 @@ def _go_elsewhere(failed: Failed) -> Retry | GiveUp:
 def _refuse(_: Failed) -> Retry | GiveUp:
     return GiveUp("permanent")
 
+
+_BUDGETED = frozenset({RetryClass.NEW_CONNECTION, RetryClass.TRANSIENT})
 
 _RULES = MappingProxyType(
     {

@@ -1,146 +1,89 @@
-"""Which replica gets the next call, and whether any does.
+"""Which replica gets the next call.
 
-Laws of the breaker: it opens after `OPEN_AFTER` failures in a row; while it is open nothing is sent; when its
-time is up exactly one call goes out, the probe, and that one decides; each opening that follows closely on
-the last is twice as long, up to `MAX_OPEN_S`. Of the replicas that may be sent to, a due probe comes first,
-then the one with the fewest calls out. Pure: time is an argument, and the caller says how each call ended.
+Laws: of the replicas that may be sent to, a due probe comes first, and then the one with the fewest tokens
+outstanding; a call with an affinity goes to the replica it belongs to, whose prefix cache is warm, unless that one
+has too much more to do than the least loaded. The replica that has just failed the call, and one that hangs, come
+last. A replica that just came back is given its share little by little. Pure: time is an argument.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from star_agents.traffic.limits import TICK_S
+from star_agents.traffic.affinity import preferred
+from star_agents.traffic.breaker import Breaker, State
 
-OPEN_AFTER = 5
-"""Failures in a row that open a breaker."""
-FIRST_OPEN_S = 1.0
-MAX_OPEN_S = 300.0
-"""The shortest and the longest time a breaker stays open before it lets a probe through."""
+WARM_CALLS = 4
+WARM_SHARE = 0.5
+"""A warm replica may have so many calls like this one more to do than the least loaded, and such a share more."""
+SLOW_START_S = 20.0
+SLOW_START_FROM = 0.1
+"""A replica that came back counts as so much smaller than it is, growing to its size over this time."""
+HUNG_AFTER_S = 120.0
+"""A replica that ended no call for so long, while others did, is taken to hang."""
 
-
-class State(StrEnum):
-    """A breaker's state, in the usual words."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-class Breaker:
-    """Keeps calls away from a replica that does not answer."""
-
-    __slots__ = (
-        "_closed_at",
-        "_failures",
-        "_has_probe_out",
-        "_open_s",
-        "_opened_at",
-        "down_since",
-        "is_fatal",
-        "state",
-    )
-
-    def __init__(self) -> None:
-        self.state = State.CLOSED
-        self.is_fatal = False
-        """Open for a reason that waiting is not known to mend: a key, a quota, a wrong address."""
-        self.down_since: float | None = None
-        """When the outage began that has not ended; None while the replica works."""
-        self._failures = 0
-        self._open_s = 0.0
-        self._opened_at = 0.0
-        self._closed_at = 0.0
-        self._has_probe_out = False
-
-    def wait_s(self, now: float) -> float | None:
-        """Seconds until a call may go out, 0 for now, None for: not before the probe comes back."""
-        if self.state is State.CLOSED:
-            return 0.0
-        if self._has_probe_out:
-            return None
-        wait = self._opened_at + self._open_s - now
-        return wait if wait > TICK_S else 0.0
-
-    def start(self) -> bool:
-        """Count a call out, having asked `wait_s`; True where this one is the probe."""
-        if self.state is State.CLOSED:
-            return False
-        self.state, self._has_probe_out = State.HALF_OPEN, True
-        return True
-
-    def succeed(self, now: float, *, is_probe: bool) -> None:
-        """The replica answered. A straggler sent before the breaker opened proves nothing and closes nothing."""
-        if self.state is not State.CLOSED and not is_probe:
-            return
-        if self.state is not State.CLOSED:
-            self._closed_at = now
-        self.state, self._has_probe_out, self._failures = State.CLOSED, False, 0
-        self.is_fatal, self.down_since = False, None
-
-    def fail(self, now: float, *, is_probe: bool, is_fatal: bool = False) -> None:
-        """The replica did not answer, or (`is_fatal`) answered that it never will."""
-        if self.state is not State.CLOSED and not is_probe:
-            return
-        self._failures += 1
-        if is_probe or is_fatal or self._failures >= OPEN_AFTER:
-            self._open(now, is_fatal=is_fatal)
-
-    def abandon_probe(self) -> None:
-        """The probe was cancelled before it told anything: the next call may be the probe."""
-        self._has_probe_out = False
-
-    def _open(self, now: float, *, is_fatal: bool) -> None:
-        was_quiet = self.state is State.CLOSED and now - self._closed_at > 2 * self._open_s
-        if is_fatal:
-            self._open_s = MAX_OPEN_S
-        elif was_quiet or not self._open_s:
-            self._open_s = FIRST_OPEN_S
-        else:
-            self._open_s = min(2 * self._open_s, MAX_OPEN_S)
-        if self.down_since is None:
-            self.down_since = now
-        self.state, self.is_fatal = State.OPEN, is_fatal
-        self._opened_at, self._has_probe_out, self._failures = now, False, 0
+_DUE_PROBE, _SUSPECT, _AVOIDED, _NOT_NOW = 0.0, 1e15, 1e18, float("inf")
+"""Costs besides tokens: of the first choice, of the last two, and of none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a call goes. The caller hands it back with the outcome, exactly once."""
+    """Where a call of so many tokens goes. The caller hands it back with the outcome, exactly once."""
 
     replica: int
     is_probe: bool
+    tokens: int = 1
 
 
 class Router:
     """Spreads calls over the replicas of one endpoint."""
 
-    __slots__ = ("_next", "breakers", "in_flight")
+    __slots__ = ("_busy_since", "_next", "_progressed_at", "breakers", "hung_after_s", "in_flight", "outstanding")
 
-    def __init__(self, num_replicas: int) -> None:
+    def __init__(self, num_replicas: int, *, hung_after_s: float = HUNG_AFTER_S) -> None:
         self.breakers = tuple(Breaker() for _ in range(num_replicas))
+        self.hung_after_s = hung_after_s
         self.in_flight = [0] * num_replicas
+        self.outstanding = [0] * num_replicas
+        """Tokens of the calls that are out."""
+        self._busy_since = [0.0] * num_replicas
+        """The last progress of a replica, or when it began to have calls out."""
+        self._progressed_at = [float("-inf")] * num_replicas
         self._next = 0
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until some replica takes a call, 0 for now, None for: not before a probe comes back."""
+        if len(self.breakers) == 1:
+            return self.breakers[0].wait_s(now)
         waits = [wait for breaker in self.breakers if (wait := breaker.wait_s(now)) is not None]
         return min(waits, default=None)
 
-    def start(self, now: float, *, avoid: int | None = None) -> Route:
-        """Choose a replica and count the call out; `avoid` is the one that has just failed it.
+    def start(self, now: float, tokens: int = 1, *, affinity: int | None = None, avoid: int | None = None) -> Route:
+        """Choose a replica for a call of about `tokens` tokens, and count it out.
 
-        Raises:
-            ValueError: no replica takes a call now.
+        `affinity` names what its prompt begins with, so that the next one like it finds that in a cache; `avoid` is
+        the replica that has just failed it.
+
+        Only when `wait_s` is 0.
         """
-        ready = [index for index, breaker in enumerate(self.breakers) if breaker.wait_s(now) == 0.0]
-        chosen = min(ready, key=lambda index: self._rank(index, avoid))
-        self._next = chosen + 1
+        chosen = 0 if len(self.breakers) == 1 else self._choose(now, tokens, affinity, avoid)
+        if not self.in_flight[chosen]:
+            self._busy_since[chosen] = now
         self.in_flight[chosen] += 1
-        return Route(chosen, self.breakers[chosen].start())
+        self.outstanding[chosen] += tokens
+        self._next = (chosen + 1) % len(self.breakers)
+        return Route(chosen, self.breakers[chosen].start(), tokens)
 
     def end(self, route: Route) -> None:
         """Count the call in again, however it ended."""
         self.in_flight[route.replica] -= 1
+        self.outstanding[route.replica] -= route.tokens
+
+    def note_progress(self, now: float, replica: int) -> None:
+        """The replica ended a call, or wrote a part of an answer: it does not hang."""
+        self._busy_since[replica] = self._progressed_at[replica] = now
+
+    def suspects(self, now: float) -> frozenset[int]:
+        """Replicas with calls out that showed no progress for `hung_after_s`, while another did since."""
+        return frozenset(index for index in range(len(self.breakers)) if self._is_suspect(now, index))
 
     def has_working(self, *, besides: int) -> bool:
         """True where another replica than this one is in use."""
@@ -163,7 +106,31 @@ class Router:
         """True where no replica will be of use before somebody mends something."""
         return all(breaker.is_fatal for breaker in self.breakers)
 
-    def _rank(self, index: int, avoid: int | None) -> tuple[bool, bool, int, int]:
-        is_closed = self.breakers[index].state is State.CLOSED
-        turn = (index - self._next) % len(self.breakers)
-        return index == avoid, is_closed, self.in_flight[index], turn
+    def _choose(self, now: float, tokens: int, affinity: int | None, avoid: int | None) -> int:
+        costs = [self._cost(now, index, tokens, avoid) for index in range(len(self.breakers))]
+        turn = costs[self._next :] + costs[: self._next]
+        least = min(turn)
+        if affinity is not None and least > _DUE_PROBE:
+            warm = preferred(affinity, [index for index, cost in enumerate(costs) if cost < _NOT_NOW])
+            if costs[warm] <= least * (1 + WARM_SHARE) + WARM_CALLS * tokens:
+                return warm
+        return (self._next + turn.index(least)) % len(costs)
+
+    def _cost(self, now: float, index: int, tokens: int, avoid: int | None) -> float:
+        """Tokens it would have to do with this call, as if it had its full size, or what is worse than any number."""
+        breaker = self.breakers[index]
+        if breaker.state is not State.CLOSED:
+            cost = _DUE_PROBE if breaker.wait_s(now) == 0.0 else _NOT_NOW
+        else:
+            cost, back_for = float(self.outstanding[index] + tokens), now - breaker.closed_at
+            if back_for < SLOW_START_S:
+                cost /= max(SLOW_START_FROM, back_for / SLOW_START_S)
+            if now - self._busy_since[index] >= self.hung_after_s and self._is_suspect(now, index):
+                cost += _SUSPECT
+        return cost + _AVOIDED if index == avoid else cost
+
+    def _is_suspect(self, now: float, index: int) -> bool:
+        since = self._busy_since[index]
+        if now - since < self.hung_after_s or not self.in_flight[index]:
+            return False
+        return any(at > since for i, at in enumerate(self._progressed_at) if i != index)

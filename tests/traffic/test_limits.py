@@ -1,10 +1,9 @@
-"""Token buckets and the pacer: what a minute allows, however it is asked for."""
+"""Token buckets: what a minute allows, however it is asked for."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.traffic.limits import BURST_S, TokenBucket
-from star_agents.traffic.pacing import Pacer
 
 
 @given(
@@ -37,35 +36,10 @@ def test_waiting_is_enough(per_minute: float, amount: float) -> None:
     assert bucket.wait_s(wait, amount) < 1e-6
 
 
-def test_tokens_that_were_not_used_come_back() -> None:
-    """A call is let in for its worst case and settled for what it took; the bucket never overflows."""
-    pacer = Pacer(10, tokens_per_minute=600)
-    pacer.start(0.0, 60)
-    assert pacer.wait_s(0.0, 60) == 6.0
-    pacer.end(0.0, 60, used=10)
-    assert pacer.wait_s(0.0, 50) == 0.0
-    pacer.start(0.0, 50)
-    pacer.end(0.0, 50, used=None)
-    assert pacer.wait_s(0.0, 60) == 6.0
-
-
-def test_requests_a_minute_are_spread() -> None:
-    """Ten at once where a hundred a minute are allowed, then one every 0.6 s."""
-    pacer, now, starts = Pacer(1000, requests_per_minute=100), 0.0, []
-    for _ in range(15):
-        now += pacer.wait_s(now, 0) or 0.0
-        pacer.start(now, 0)
-        starts.append(round(now, 6))
-    assert starts == [0.0] * 10 + [0.6, 1.2, 1.8, 2.4, 3.0]
-
-
-def test_the_limit_and_the_pause() -> None:
-    """At the limit nothing starts before a call ends; a pause is never shortened by a shorter one."""
-    pacer = Pacer(1)
-    pacer.start(0.0, 1)
-    assert pacer.wait_s(0.0, 1) is None
-    pacer.end(1.0, 1, used=1)
-    pacer.pause(10.0)
-    pacer.pause(5.0)
-    assert (pacer.wait_s(1.0, 1), pacer.paused_until(1.0)) == (9.0, 10.0)
-    assert (pacer.wait_s(10.0, 1), pacer.paused_until(10.0)) == (0.0, None)
+@given(st.floats(1, 10_000), st.floats(0, 100), st.floats(0, 50))
+def test_a_burst_does_not_gather_during_a_pause(per_minute: float, until: float, later: float) -> None:
+    """After a pause the bucket holds only what has flowed in since its end."""
+    bucket = TokenBucket(per_minute)
+    bucket.empty_until(until)
+    amount = min(max(1.0, per_minute / 60 * BURST_S), 1.0)
+    assert bucket.wait_s(until + later, amount) >= amount / (per_minute / 60) - later - 1e-6

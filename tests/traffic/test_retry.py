@@ -21,6 +21,7 @@ from star_agents.core.errors import (
 from star_agents.traffic.retry import (
     BACKOFF_S,
     MAX_CHARGED,
+    MAX_SAME,
     MAX_SAMPLES,
     Failed,
     GiveUp,
@@ -29,6 +30,7 @@ from star_agents.traffic.retry import (
     Tried,
     decide,
     full_jitter,
+    needs_budget,
     pause_s,
     retry_class,
 )
@@ -58,6 +60,7 @@ def test_a_subclass_goes_by_its_nearest_ancestor() -> None:
     assert retry_class(StarError("x")) is RetryClass.PERMANENT
 
 
+@pytest.mark.fault("F-01")
 def test_f01_a_refused_connection_is_tried_once_more_for_free() -> None:
     """F-01: at once and not charged the first time, then with back-off."""
     error = ConnectFailedError("refused")
@@ -65,12 +68,13 @@ def test_f01_a_refused_connection_is_tried_once_more_for_free() -> None:
     assert decide(failed(error, Tried(reconnects=1))) == Retry(0.5 * BACKOFF_S[0])
 
 
+@pytest.mark.fault("F-25")
 def test_f25_a_transient_fault_has_four_sends() -> None:
     """F-25: charged sends end at the limit, whatever they failed with."""
     error = OverloadedError("busy")
     sends, tried, step = 1, Tried(), decide(failed(error))
     while isinstance(step, Retry):
-        tried = tried.after(step, retry_class(error))
+        tried = tried.after(step, failed(error, tried))
         sends += 1
         step = decide(failed(error, tried))
     assert (sends, step) == (MAX_CHARGED, GiveUp("attempts"))
@@ -89,6 +93,7 @@ def test_a_probe_is_not_the_requests_fault() -> None:
         assert decide(failed(error, worn_out, is_probe=True)) == Retry(0.0, is_charged=False)
 
 
+@pytest.mark.fault("F-16")
 def test_f16_a_rate_limit_pauses_everybody_and_charges_nobody() -> None:
     """F-16: the server's time, stretched by up to a fifth, and no limit on how often."""
     error = RateLimitedError("slow down", retry_after_s=5.0)
@@ -97,6 +102,7 @@ def test_f16_a_rate_limit_pauses_everybody_and_charges_nobody() -> None:
     assert pause_s(failed(OverloadedError("busy"))) == 0.0
 
 
+@pytest.mark.fault("F-18")
 def test_f18_a_rate_limit_without_a_time_backs_off_from_one_second_to_sixty() -> None:
     """F-18: full jitter under a ceiling that doubles with each rate limit in a row."""
     error = RateLimitedError("slow down")
@@ -106,24 +112,51 @@ def test_f18_a_rate_limit_without_a_time_backs_off_from_one_second_to_sixty() ->
 
 def test_rate_limits_are_counted_in_a_row() -> None:
     """Any other failure ends the row."""
-    step = Retry(0.0, is_charged=False)
-    tried = Tried().after(step, RetryClass.RATE_LIMIT).after(step, RetryClass.RATE_LIMIT)
+    step, limited = Retry(0.0, is_charged=False), failed(RateLimitedError("slow down"))
+    tried = Tried().after(step, limited).after(step, limited)
     assert tried.limited == 2
-    assert tried.after(Retry(1.0), RetryClass.TRANSIENT).limited == 0
+    assert tried.after(Retry(1.0), failed(OverloadedError("busy"))).limited == 0
 
 
+@pytest.mark.fault("F-25")
+def test_a_request_that_a_working_server_always_fails_in_the_same_words_is_given_up() -> None:
+    """The fourth time, even where the sends were probes and not charged; another error starts the count again."""
+    error = OverloadedError("500: index out of range")
+    tried = Tried()
+    for _ in range(MAX_SAME - 1):
+        now = failed(error, tried, is_probe=True, answers_others=True)
+        step = decide(now)
+        assert step == Retry(0.0, is_charged=False)
+        tried = tried.after(step, now)
+    assert decide(failed(error, tried, is_probe=True, answers_others=True)) == GiveUp("same")
+    assert isinstance(decide(failed(OverloadedError("503"), tried, is_probe=True, answers_others=True)), Retry)
+    assert isinstance(decide(failed(error, tried, is_probe=True)), Retry)  # an outage: nobody is answered
+
+
+def test_only_what_a_server_failed_to_take_or_serve_needs_the_budget() -> None:
+    """A probe is the breaker's, a rate limit the pause's, and a new sample asks a server that works."""
+    assert needs_budget(failed(OverloadedError("busy")))
+    assert needs_budget(failed(ConnectFailedError("refused")))
+    assert not needs_budget(failed(OverloadedError("busy"), is_probe=True))
+    assert not needs_budget(failed(RateLimitedError("slow down")))
+    assert not needs_budget(failed(EmptyReplyError("x")))
+
+
+@pytest.mark.fault("F-37")
 def test_f37_an_empty_reply_has_two_new_samples() -> None:
     """F-37: after that it is the model's outcome."""
     assert decide(failed(EmptyReplyError("x"), Tried(samples=MAX_SAMPLES - 1))) == Retry(0.0)
     assert decide(failed(EmptyReplyError("x"), Tried(samples=MAX_SAMPLES))) == GiveUp("samples")
 
 
+@pytest.mark.fault("F-21")
 def test_f21_a_fatal_endpoint_is_left_for_another_replica() -> None:
     """F-21: free of charge where there is one, and for good where there is none."""
     assert decide(failed(AuthFailedError("x"), has_other_replica=True)) == Retry(0.0, is_charged=False)
     assert decide(failed(AuthFailedError("x"))) == GiveUp("endpoint")
 
 
+@pytest.mark.fault("F-24", "F-39")
 @pytest.mark.parametrize("error", [BadRequestError("x"), FilteredReplyError("x")])
 def test_f24_what_will_never_do_is_not_tried_again(error: StarError) -> None:
     """F-24, F-39: refused for what it says, or filtered."""

@@ -80,12 +80,14 @@ RETRY_AFTER = [
 ]
 
 
+@pytest.mark.fault("F-16", "F-17")
 @pytest.mark.parametrize(("value", "expected"), RETRY_AFTER)
 def test_retry_after_forms(value: str, expected: float | None) -> None:
     """F-17: a form that servers use is understood, anything else is no answer, and the answer is clamped."""
     assert parse_retry_after({"retry-after": value}, NOW) == pytest.approx(expected)
 
 
+@pytest.mark.fault("F-17")
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -120,6 +122,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.fault("F-17")
 @given(st.dictionaries(NAMES, VALUES))
 def test_nothing_breaks_it(headers: dict[str, str]) -> None:
     """Whatever the headers hold, the answer is None or a finite wait within bounds."""
