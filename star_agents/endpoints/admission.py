@@ -12,52 +12,67 @@ from types import TracebackType
 from typing import Self
 
 from star_agents.core import clock
-from star_agents.core.errors import StarError
+from star_agents.core.calls import Usage
+from star_agents.core.errors import CallError
+from star_agents.traffic.breaker import Breaker
 from star_agents.traffic.pacing import Pacer
-from star_agents.traffic.routing import Breaker, Route, Router
+from star_agents.traffic.routing import Route, Router
 
 
 class RefusedError(Exception):
     """The endpoint takes no calls now and is not worth waiting for; `error` says why."""
 
-    def __init__(self, error: StarError) -> None:
+    def __init__(self, error: CallError) -> None:
         super().__init__(str(error))
         self.error = error
 
 
 class Permit:
-    """The right to make one call, on `route`; held for as long as its block runs.
+    """The right to make one call, on `route`, from `sent_at` on; held for as long as its block runs.
 
-    Inside the block say how the call ended: `answered` or `failed`. Saying neither (a cancelled call) proves
-    nothing about the replica.
+    Inside the block say how the call ended: `answered`, `turned_down` or `failed`. Saying none of them (a cancelled
+    call) proves nothing about the replica.
     """
 
-    __slots__ = ("_admission", "avoid", "is_settled", "route", "tokens", "used")
+    __slots__ = ("_admission", "affinity", "avoid", "is_settled", "max_output", "route", "sent_at", "tokens", "used")
 
     route: Route
+    sent_at: float
     """Set when the permit is given."""
 
-    def __init__(self, admission: "Admission", tokens: int, avoid: int | None) -> None:
+    def __init__(self, admission: "Admission", tokens: int, max_output: int, affinity: int, avoid: int | None) -> None:
         self._admission = admission
         self.tokens = tokens
+        self.max_output = max_output
+        self.affinity = affinity
         self.avoid = avoid
         self.is_settled = False
-        self.used: int | None = None
+        self.used: Usage | None = None
 
-    def answered(self, used: int | None = None) -> None:
-        """The replica answered; `used` is the tokens of the call, where they are known."""
+    def answered(self, now: float, used: Usage) -> None:
+        """The replica answered with so many tokens."""
         self.used, self.is_settled = used, True
-        self._breaker.succeed(clock.now(), is_probe=self.route.is_probe)
+        self._worked(now)
+        self._admission.pacer.succeeded(now, self.sent_at, used.output_tokens)
 
-    def failed(self, *, is_fatal: bool = False) -> None:
+    def turned_down(self, now: float, used: Usage) -> None:
+        """The replica works, and gave nothing of use."""
+        self.used, self.is_settled = used, True
+        self._worked(now)
+
+    def failed(self, now: float, *, is_fatal: bool = False) -> None:
         """The replica did not answer; `is_fatal`: and will not before somebody mends something."""
         self.is_settled = True
-        self._breaker.fail(clock.now(), is_probe=self.route.is_probe, is_fatal=is_fatal)
+        self._breaker.fail(now, is_probe=self.route.is_probe, is_fatal=is_fatal)
 
     def abandon(self) -> None:
-        """Count for nothing, if neither was said."""
+        """Count for nothing, if none of them was said."""
         if self.route.is_probe and not self.is_settled:
             self._breaker.abandon_probe()
+
+    def _worked(self, now: float) -> None:
+        self._breaker.succeed(now, is_probe=self.route.is_probe)
+        self._admission.router.note_progress(now, self.route.replica)
 
     @property
     def _breaker(self) -> Breaker:
@@ -76,7 +91,7 @@ class Permit:
 class Admission:
     """Hands out the permits of one endpoint. `refusal` tells, at a time, whether to turn callers away."""
 
-    def __init__(self, pacer: Pacer, router: Router, refusal: Callable[[float], StarError | None]) -> None:
+    def __init__(self, pacer: Pacer, router: Router, refusal: Callable[[float], CallError | None]) -> None:
         self.pacer = pacer
         self.router = router
         self._refusal = refusal
@@ -88,13 +103,12 @@ class Admission:
         """Calls that wait for a permit."""
         return sum(not waiter.done() for _, waiter in self._waiters)
 
-    def permit(self, tokens: int, *, avoid: int | None = None) -> Permit:
-        """A permit for a call of about `tokens` tokens, to be entered; `avoid` is a replica to keep away from."""
-        return Permit(self, tokens, avoid)
+    def permit(self, tokens: int, max_output: int = 0, affinity: int = 0, avoid: int | None = None) -> Permit:
+        """A permit, to be entered, for a call of about `tokens` tokens, of which its answer takes at most `max_output`.
 
-    def pause(self, until: float) -> None:
-        """Let nobody in before `until`, a time of the loop's clock."""
-        self.pacer.pause(until)
+        `affinity` names what calls have in common whose prompts begin alike; `avoid` is a replica to keep away from.
+        """
+        return Permit(self, tokens, max_output, affinity, avoid)
 
     async def enter(self, permit: Permit) -> None:
         """Wait until the call may start, then count it in.
@@ -102,9 +116,11 @@ class Admission:
         Raises:
             RefusedError: it may not, and should not wait.
         """
+        if not self._waiters and self._wait_s(permit) == 0.0:
+            return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append((permit, waiter))
-        self._pump()
+        self.let_in()
         try:
             await waiter
         except asyncio.CancelledError:
@@ -116,38 +132,53 @@ class Admission:
         """Count the call out, and let in whoever may start now."""
         permit.abandon()
         self.router.end(permit.route)
-        self.pacer.end(clock.now(), permit.tokens, permit.used)
-        self._pump()
+        used = permit.used
+        if used is None:
+            self.pacer.end(clock.now(), permit.tokens, None)
+        else:
+            total = used.input_tokens + used.output_tokens
+            self.pacer.end(clock.now(), permit.tokens, total, permit.max_output, used.output_tokens)
+        if self._waiters:
+            self.let_in()
 
-    def _pump(self) -> None:
+    def let_in(self) -> None:
         """Let in, or turn away, from the head of the queue until one must wait; set the timer for that one."""
         while self._waiters:
             permit, waiter = self._waiters[0]
-            wait = 0.0 if waiter.done() else self._admit(permit, waiter)
-            if wait is None:
-                return
-            if wait > 0.0:
-                self._wake_in(wait)
-                return
+            if not waiter.done():
+                try:
+                    wait = self._wait_s(permit)
+                except RefusedError as refused:
+                    waiter.set_exception(refused)
+                else:
+                    if wait is None:
+                        return
+                    if wait:
+                        self._wake_in(wait)
+                        return
+                    waiter.set_result(None)
             self._waiters.popleft()
 
-    def _admit(self, permit: Permit, waiter: asyncio.Future[None]) -> float | None:
-        """Seconds that the head of the queue must wait, 0 where it has its answer, None for: until a call ends."""
+    def _wait_s(self, permit: Permit) -> float | None:
+        """Seconds that the call must wait, None for: until another ends. Where that is 0 it is counted in.
+
+        Raises:
+            RefusedError: it may not start, and should not wait.
+        """
         now = clock.now()
         if error := self._refusal(now):
-            waiter.set_exception(RefusedError(error))
-            return 0.0
-        waits = self.pacer.wait_s(now, permit.tokens), self.router.wait_s(now)
-        if None in waits:
+            raise RefusedError(error)
+        pace, route = self.pacer.wait_s(now, permit.tokens, permit.max_output), self.router.wait_s(now)
+        if pace is None or route is None:
             return None
-        wait = max(wait for wait in waits if wait is not None)
-        if wait == 0.0:
-            permit.route = self.router.start(now, avoid=permit.avoid)
-            self.pacer.start(now, permit.tokens)
-            waiter.set_result(None)
-        return wait
+        if not pace and not route:
+            permit.sent_at = now
+            permit.route = self.router.start(now, permit.tokens, affinity=permit.affinity, avoid=permit.avoid)
+            self.pacer.start(now, permit.tokens, permit.max_output)
+            return 0.0
+        return max(pace, route)
 
     def _wake_in(self, wait: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(wait, self._pump)
+        self._timer = asyncio.get_running_loop().call_later(wait, self.let_in)

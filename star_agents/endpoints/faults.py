@@ -12,6 +12,7 @@ from typing import Any
 from star_agents.core.errors import (
     AuthFailedError,
     BadRequestError,
+    CallError,
     ContextOverflowError,
     EndpointError,
     FilteredReplyError,
@@ -19,13 +20,12 @@ from star_agents.core.errors import (
     OverloadedError,
     QuotaExhaustedError,
     RateLimitedError,
-    StarError,
 )
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply, excerpt, load_json, repaired
 from star_agents.traffic.retry_after import parse_retry_after
 
-_BY_NAME: Mapping[str, type[StarError]] = {
+_BY_NAME: Mapping[str, type[CallError]] = {
     "insufficient_quota": QuotaExhaustedError,
     "billing_hard_limit_reached": QuotaExhaustedError,
     "billing_not_active": QuotaExhaustedError,
@@ -38,6 +38,8 @@ _BY_NAME: Mapping[str, type[StarError]] = {
     "resource_exhausted": RateLimitedError,
     "context_length_exceeded": ContextOverflowError,
     "exceed_context_size_error": ContextOverflowError,
+    "request_too_large": ContextOverflowError,
+    "string_above_max_length": ContextOverflowError,
     "model_max_prompt_tokens_exceeded": ContextOverflowError,
     "invalid_api_key": AuthFailedError,
     "authentication_error": AuthFailedError,
@@ -72,18 +74,23 @@ _BY_NAME: Mapping[str, type[StarError]] = {
 _OVERFLOW_PARAMS = frozenset(("input_tokens", "max_tokens", "max_completion_tokens"))
 """vLLM gives no code of its own for a full context, but names the field it checked."""
 
-_BY_STATUS: Mapping[int, type[StarError]] = {
+_BY_STATUS: Mapping[int, type[CallError]] = {
     401: AuthFailedError,
     402: QuotaExhaustedError,
     403: AuthFailedError,
     404: MisdirectedError,
     405: MisdirectedError,
+    407: AuthFailedError,
     408: OverloadedError,
     409: OverloadedError,
     410: MisdirectedError,
     425: OverloadedError,
     429: RateLimitedError,
 }
+
+_QUOTED = 4096
+"""Bytes of a body that are looked at for words to quote."""
+_MAX_ID = 64
 
 _SPECIFIC = frozenset((QuotaExhaustedError, ContextOverflowError, FilteredReplyError))
 """What an error object says more exactly than any status does; of anything else a bad status knows better."""
@@ -105,7 +112,7 @@ def error_object(payload: object) -> Mapping[str, Any] | None:
     return {"message": payload["detail"]} if "detail" in payload else None  # FastAPI
 
 
-def error_of_status(raw: RawReply, spec: EndpointSpec) -> StarError:
+def error_of_status(raw: RawReply, spec: EndpointSpec) -> CallError:
     """The error that a reply with a bad status is."""
     try:
         error = error_object(load_json(raw.body)) or {}
@@ -118,7 +125,7 @@ def error_of_status(raw: RawReply, spec: EndpointSpec) -> StarError:
     return _build(kind, raw, spec, error)
 
 
-def error_in_band(error: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -> StarError:
+def error_in_band(error: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -> CallError:
     """The error that an error object under a good status is."""
     code = error.get("code")
     kind = _by_name(error)
@@ -127,15 +134,18 @@ def error_in_band(error: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -
     return _build(kind, raw, spec, error)
 
 
-def _by_name(error: Mapping[str, Any]) -> type[StarError] | None:
+def _by_name(error: Mapping[str, Any]) -> type[CallError] | None:
     names = [str(error.get(key) or "").lower() for key in ("code", "type", "status")]
     kind = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
-    if kind in {None, BadRequestError} and error.get("param") in _OVERFLOW_PARAMS:
+    if kind in {None, BadRequestError} and str(error.get("param")) in _OVERFLOW_PARAMS:
         return ContextOverflowError
+    details = error.get("metadata")
+    if kind is None and isinstance(details, dict) and "flagged_input" in details:  # OpenRouter, under 403
+        return FilteredReplyError
     return kind
 
 
-def _by_status(status: int) -> type[StarError]:
+def _by_status(status: int) -> type[CallError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:  # noqa: PLR2004
@@ -143,19 +153,34 @@ def _by_status(status: int) -> type[StarError]:
     return BadRequestError if status >= 400 else MisdirectedError  # noqa: PLR2004  # a redirect is not followed
 
 
-def _build(kind: type[StarError], raw: RawReply, spec: EndpointSpec, error: Mapping[str, Any]) -> StarError:
+def _build(kind: type[CallError], raw: RawReply, spec: EndpointSpec, error: Mapping[str, Any]) -> CallError:
     if kind is AuthFailedError:  # the server's own words may quote a part of the key
-        return AuthFailedError(f"endpoint {spec.name}: HTTP {raw.status}: the key is rejected")
+        return AuthFailedError(f"endpoint {spec.name}: HTTP {raw.status}: {_rejected(raw, spec)}")
     words = error.get("message")
-    text = words if isinstance(words, str) else raw.body.decode("utf-8", "replace")
-    message = f"endpoint {spec.name}: HTTP {raw.status}: {excerpt(repaired(text), spec.api_key)}"
+    text = words if isinstance(words, str) else raw.body[:_QUOTED].decode("utf-8", "replace")
+    said = excerpt(spec.masked(repaired(text)))
+    message = f"endpoint {spec.name}: HTTP {raw.status}: {said}{_named(raw, spec)}"
     if kind is RateLimitedError:
         return RateLimitedError(message, retry_after_s=_retry_after(raw))
-    if kind is OverloadedError:
-        if raw.headers.get("x-should-retry") == "false":
-            return EndpointError(message)
-        return OverloadedError(message, retry_after_s=_retry_after(raw) if "retry-after" in raw.headers else None)
+    wish = raw.headers.get("x-should-retry")
+    if kind is OverloadedError and wish == "false":
+        return EndpointError(message)
+    if kind is OverloadedError or (kind is BadRequestError and wish == "true"):
+        said_when = "retry-after" in raw.headers or "retry-after-ms" in raw.headers
+        return OverloadedError(message, retry_after_s=_retry_after(raw) if said_when else None)
     return kind(message)
+
+
+def _rejected(raw: RawReply, spec: EndpointSpec) -> str:
+    if raw.status == 407:  # noqa: PLR2004
+        return "the proxy rejects its credentials"
+    return f"the key is rejected ({spec.api_key.origin if spec.api_key else 'none is configured'})"
+
+
+def _named(raw: RawReply, spec: EndpointSpec) -> str:
+    """The name under which the server's own people can find the request, in brackets."""
+    name = excerpt(spec.masked(raw.request_id))[:_MAX_ID]
+    return f" [request {name}]" if name else ""
 
 
 def _retry_after(raw: RawReply) -> float | None:

@@ -4,9 +4,10 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from star_agents.core.calls import Completion
+from star_agents.core.errors import CallError
 
 RATE_WINDOW_S = 15
 """Tokens a second are over this many whole seconds."""
@@ -28,6 +29,8 @@ class EndpointStatus:
     """Why it is not `ok`, or what is wrong with a part of it."""
     in_flight: int = 0
     limit: int = 0
+    limit_reason: str = ""
+    """Why the limit is what it is."""
     waiting: int = 0
     """Calls that wait for room."""
     requests: int = 0
@@ -43,14 +46,14 @@ class EndpointStatus:
     """Written tokens a second, of late."""
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
-    paused_until: float | None = None
-    """On the loop's clock; None where no rate limit holds."""
+    paused_for_s: float | None = None
+    """Seconds until it ends; None where no rate limit holds."""
 
 
 class Meter:
-    """The counts of one endpoint. Tokens of an answer that is asked for again, longer, count too."""
+    """The counts of one endpoint. Tokens of answers that are of no use count too: they were served."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_replicas: int = 1) -> None:
         self.requests = 0
         self.retries = 0
         self.failures: Counter[str] = Counter()
@@ -58,8 +61,13 @@ class Meter:
         self.input_tokens = 0
         self.output_tokens = 0
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._written: deque[tuple[int, int]] = deque()
+        self._written: deque[list[int]] = deque()
+        """Whole seconds, with the tokens written in each."""
         self._began_at: float | None = None
+        self.last_answer_at: list[float | None] = [None] * num_replicas
+        """By replica, on the loop's clock."""
+        self.answered_at = float("-inf")
+        """Of any replica."""
 
     def sent(self, now: float, *, is_retry: bool) -> None:
         """One more request went out."""
@@ -68,13 +76,24 @@ class Meter:
         self.requests += 1
         self.retries += is_retry
 
-    def answered(self, now: float, completion: Completion) -> None:
+    def answered(self, now: float, replica: int, completion: Completion) -> None:
         """An answer came in at `now`."""
-        self.input_tokens += completion.usage.input_tokens
-        self.output_tokens += completion.usage.output_tokens
+        usage, second = completion.usage, int(now)
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.last_answer_at[replica] = self.answered_at = now
         self._latencies.append(completion.latency_s)
-        self._written.append((int(now), completion.usage.output_tokens))
-        self._forget(now)
+        if self._written and self._written[-1][0] == second:
+            self._written[-1][1] += usage.output_tokens
+        else:
+            self._written.append([second, usage.output_tokens])
+            self._forget(now)
+
+    def failed(self, error: CallError) -> None:
+        """A send came to nothing."""
+        self.faults[error.reason] += 1
+        self.input_tokens += error.wasted.input_tokens
+        self.output_tokens += error.wasted.output_tokens
 
     def tokens_per_s(self, now: float) -> float:
         """Over the last `RATE_WINDOW_S` seconds, or since the first request where that is shorter."""
@@ -89,9 +108,21 @@ class Meter:
         ordered = sorted(self._latencies)
         return [_nearest(ordered, share) for share in shares]
 
-    def counts(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """Failures and faults as they are now, not to be changed by what follows."""
-        return MappingProxyType(dict(self.failures)), MappingProxyType(dict(self.faults))
+    def status(self, now: float, **known: Any) -> EndpointStatus:  # noqa: ANN401  # fields of `EndpointStatus`
+        """The counts as they are now, with what others know of the endpoint."""
+        median, high = self.percentiles(0.5, 0.95)
+        return EndpointStatus(
+            requests=self.requests,
+            retries=self.retries,
+            failures=MappingProxyType(dict(self.failures)),
+            faults=MappingProxyType(dict(self.faults)),
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            tokens_per_s=self.tokens_per_s(now),
+            latency_p50_s=median,
+            latency_p95_s=high,
+            **known,
+        )
 
     def _forget(self, now: float) -> None:
         while self._written and self._written[0][0] < now - RATE_WINDOW_S:

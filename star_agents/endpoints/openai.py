@@ -1,37 +1,44 @@
-"""OpenAI's wire format, chat and plain completions, without I/O: requests to bytes, replies to records.
-
-Laws: a reply becomes a `Completion` with text in it, or an error of `core.errors`, and nothing else whatever
-the bytes are; reasoning is kept apart and never becomes the answer; nothing that a model asks for is run.
+"""OpenAI's wire formats, chat and plain completions. Laws: `endpoints.protocol`.
 
 Wire reference: OpenAI's "Create chat completion" and "Create completion"; what other servers do differently
 is said where it is dealt with.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from star_agents.core.calls import (
-    Completion,
-    FinishReason,
-    Message,
-    Request,
-    Usage,
-)
+from star_agents.core.calls import Completion, FinishReason, Message, Request, Usage
 from star_agents.core.errors import (
+    CallError,
     ConnectionLostError,
     EmptyReplyError,
     FilteredReplyError,
     ReasoningOnlyError,
     UnreadableReplyError,
 )
-from star_agents.endpoints.faults import error_in_band, error_object, error_of_status
-from star_agents.endpoints.spec import Api, EndpointSpec
-from star_agents.endpoints.wire import RawReply, dump_json, excerpt, load_json, repaired
+from star_agents.endpoints import choices
+from star_agents.endpoints.choices import Token
+from star_agents.endpoints.openai_logprobs import chat_tokens, plain_tokens
+from star_agents.endpoints.openai_stream import ChatAssembler, PlainAssembler
+from star_agents.endpoints.protocol import (
+    Assembler,
+    Sampling,
+    costing,
+    count_of,
+    cut_off,
+    estimated_tokens,
+    estimated_usage,
+    key_header,
+    payload_of,
+    served_models,
+    text_of,
+)
+from star_agents.endpoints.spec import EndpointSpec
+from star_agents.endpoints.wire import RawReply, dump_json, repaired
 
-PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
-CHARS_PER_TOKEN = 4
-"""A rough measure for prompts to pace by, and for replies that come without usage."""
+__all__ = ["CHAT", "COMPLETIONS", "Sampling", "decode", "encode", "estimated_tokens", "served_models"]
+
 MAX_SEED = 2**31 - 1
 """Seeds are sent within the range that every server takes."""
 
@@ -46,109 +53,153 @@ _FINISHED: Mapping[str, FinishReason] = {
 """Anything else means that the model came to its own end (`stop`, `eos_token`, `end_turn`, null ...)."""
 _BROKEN_OFF = frozenset(("abort", "error"))
 """vLLM, SGLang and OpenRouter end a reply so when the server, not the model, broke it off."""
+_AS_ASKED = Sampling()
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How one send differs from the request as it stands: a new sample, or a larger budget."""
+class _OpenAI(ABC):
+    """What both formats share."""
 
-    sample: int = 0
-    max_tokens: int | None = None
+    path: str
+    is_chat: bool
+
+    @abstractmethod
+    def prompt(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        """The field of a body that holds what is asked."""
+
+    @abstractmethod
+    def said(self, choice: Mapping[str, Any]) -> tuple[str, str | None]:
+        """What was said, and what was only thought."""
+
+    @abstractmethod
+    def tokens(self, logprobs: object) -> tuple[Token, ...]:
+        """The tokens of a reply, where it tells them."""
+
+    @abstractmethod
+    def assembler(self, spec: EndpointSpec) -> Assembler:
+        """See `WireFormat`."""
+
+    def headers(self, spec: EndpointSpec) -> dict[str, str]:
+        """See `WireFormat`."""
+        return key_header(spec, "Authorization")
+
+    def encode(self, request: Request, spec: EndpointSpec, sampling: Sampling = _AS_ASKED) -> bytes:
+        """See `WireFormat`."""
+        params = request.params
+        body: dict[str, Any] = {"model": spec.model, spec.max_tokens_field: sampling.max_tokens or params.max_tokens}
+        body.update(self.prompt(request.messages))
+        if params.temperature is not None:
+            body["temperature"] = params.temperature
+        if params.top_p is not None:
+            body["top_p"] = params.top_p
+        if params.stop:
+            body["stop"] = list(params.stop)
+        if spec.send_seed:
+            body["seed"] = (request.random_seed + sampling.sample) & MAX_SEED
+        if spec.stream:
+            body.update(stream=True, stream_options={"include_usage": True})
+        if request.choices:
+            body.update(choices.asked(spec.choices, request.choices, is_chat=self.is_chat))
+        body.update(spec.extra_body)
+        return dump_json(body)
+
+    def decode(self, raw: RawReply, request: Request, spec: EndpointSpec) -> Completion:
+        """See `WireFormat`."""
+        payload = payload_of(raw, spec)
+        choice = _first_choice(payload, raw, spec)
+        text, reasoning = self.said(choice)
+        usage = _usage(payload.get("usage"), request, len(text) + len(reasoning or ""))
+        finish = text_of(choice.get("finish_reason"))
+        if raw.is_cut:
+            raise costing(cut_off(spec), usage)
+        if finish in _BROKEN_OFF:
+            lost = ConnectionLostError(f"endpoint {spec.name}: the server broke the reply off ({finish})")
+            raise costing(lost, usage)
+        finish_reason = _FINISHED.get(finish or "", FinishReason.STOP)
+        if not text.strip():
+            raise costing(_nothing_said(choice, finish_reason, reasoning, spec), usage)
+        choice_p = None
+        if request.choices:
+            choice_p = choices.probabilities(text, self.tokens(choice.get("logprobs")), request.choices)
+            text = choices.unwrapped(text)
+        return Completion(
+            text=text,
+            finish_reason=finish_reason,
+            usage=usage,
+            model=spec.label or text_of(payload.get("model")) or spec.model,
+            endpoint=spec.name,
+            latency_s=raw.latency_s,
+            reasoning=reasoning,
+            choice_p=choice_p,
+            fingerprint=text_of(payload.get("system_fingerprint")),
+        )
 
 
-def encode(request: Request, spec: EndpointSpec, sampling: Sampling = Sampling()) -> bytes:
-    """The body to send. A further sample has a seed of its own; `extra_body` has the last word."""
-    params = request.params
-    body: dict[str, Any] = {"model": spec.model, spec.max_tokens_field: sampling.max_tokens or params.max_tokens}
-    if spec.api == "chat":
-        body["messages"] = [{"role": turn.role, "content": turn.content} for turn in request.messages]
-    else:
-        body["prompt"] = flattened(request.messages)
-    if params.temperature is not None:
-        body["temperature"] = params.temperature
-    if params.top_p is not None:
-        body["top_p"] = params.top_p
-    if params.stop:
-        body["stop"] = list(params.stop)
-    if spec.send_seed:
-        body["seed"] = (request.random_seed + sampling.sample) & MAX_SEED
-    return dump_json({**body, **spec.extra_body})
+class _Chat(_OpenAI):
+    path = "/chat/completions"
+    is_chat = True
+
+    def prompt(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        return {"messages": [{"role": turn.role, "content": turn.content} for turn in messages]}
+
+    def said(self, choice: Mapping[str, Any]) -> tuple[str, str | None]:
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            return "", None
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        return _joined(message.get("content")), _joined(reasoning) or None
+
+    def tokens(self, logprobs: object) -> tuple[Token, ...]:
+        return chat_tokens(logprobs)
+
+    def assembler(self, spec: EndpointSpec) -> Assembler:
+        return ChatAssembler(spec)
 
 
-def flattened(messages: Sequence[Message]) -> str:
-    """One prompt for a base model: the turns' texts, a blank line between them, ready to be continued."""
-    return "\n\n".join(turn.content for turn in messages) + "\n\n"
+class _Completions(_OpenAI):
+    path = "/completions"
+    is_chat = False
+
+    def prompt(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        """One prompt for a base model: the turns' texts, a blank line between them, ready to be continued."""
+        return {"prompt": "\n\n".join(turn.content for turn in messages) + "\n\n"}
+
+    def said(self, choice: Mapping[str, Any]) -> tuple[str, str | None]:
+        return _joined(choice.get("text")), None
+
+    def tokens(self, logprobs: object) -> tuple[Token, ...]:
+        return plain_tokens(logprobs)
+
+    def assembler(self, spec: EndpointSpec) -> Assembler:
+        return PlainAssembler(spec)
 
 
-def estimated_tokens(request: Request, sampling: Sampling) -> int:
-    """About how many tokens a call will use at most, prompt and answer together; for pacing only."""
-    characters = sum(len(turn.content) for turn in request.messages)
-    return characters // CHARS_PER_TOKEN + (sampling.max_tokens or request.params.max_tokens)
+CHAT = _Chat()
+COMPLETIONS = _Completions()
+
+
+def encode(request: Request, spec: EndpointSpec, sampling: Sampling = _AS_ASKED) -> bytes:
+    """`encode` of the format that an endpoint of OpenAI's kind speaks."""
+    return (COMPLETIONS if spec.api == "completions" else CHAT).encode(request, spec, sampling)
 
 
 def decode(raw: RawReply, request: Request, spec: EndpointSpec) -> Completion:
-    """The reply as a record; its text is not empty.
-
-    Raises:
-        EndpointError: the server says that it did not serve the request.
-        ReplyError: it did, and the reply is of no use.
-    """
-    if raw.status != 200:  # noqa: PLR2004
-        raise error_of_status(raw, spec)
-    who = f"endpoint {spec.name}"
-    payload = _payload(raw, spec)
-    choice = _first_choice(payload, who)
-    text, reasoning = _text_of(choice, spec.api)
-    finish = choice.get("finish_reason")
-    if finish in _BROKEN_OFF:
-        raise ConnectionLostError(f"{who}: the server broke the reply off ({finish})")
-    finish_reason = _FINISHED.get(finish, FinishReason.STOP) if isinstance(finish, str) else FinishReason.STOP
-    if not text.strip():
-        raise _nothing_said(choice, finish_reason, reasoning, who)
-    model = spec.label or payload.get("model")
-    return Completion(
-        text=text,
-        finish_reason=finish_reason,
-        usage=_usage(payload.get("usage"), request, text),
-        model=model if isinstance(model, str) and model else spec.model,
-        endpoint=spec.name,
-        latency_s=raw.latency_s,
-        reasoning=reasoning,
-    )
+    """`decode` of the same."""
+    return (COMPLETIONS if spec.api == "completions" else CHAT).decode(raw, request, spec)
 
 
-def _payload(raw: RawReply, spec: EndpointSpec) -> dict[str, Any]:
-    try:
-        payload = load_json(raw.body)
-    except ValueError:
-        found = excerpt(raw.body.decode("utf-8", "replace"), spec.api_key) or "nothing"
-        raise UnreadableReplyError(f"endpoint {spec.name}: a reply that is not JSON: {found}") from None
-    error = error_object(payload)
-    if error is not None:
-        raise error_in_band(error, raw, spec)
-    if not isinstance(payload, dict):
-        raise UnreadableReplyError(f"endpoint {spec.name}: a reply that is no JSON object")
-    return payload
-
-
-def _first_choice(payload: dict[str, Any], who: str) -> dict[str, Any]:
-    choices = payload.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
+def _first_choice(payload: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -> Mapping[str, Any]:
+    """The choice with index 0, or the first of those that say no index."""
+    listed = payload.get("choices")
+    if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+        first = listed[0]
+        if not first.get("index"):
+            return first
+        return next((one for one in listed if isinstance(one, dict) and one.get("index") == 0), first)
     if payload.get("prompt_filter_results") or payload.get("promptFeedback"):  # Azure, Gemini
-        raise FilteredReplyError(f"{who}: the prompt was filtered")
-    raise UnreadableReplyError(f"{who}: a reply without choices")
-
-
-def _text_of(choice: dict[str, Any], api: Api) -> tuple[str, str | None]:
-    """What was said, and what was only thought."""
-    if api == "completions":
-        return _joined(choice.get("text")), None
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return "", None
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    return _joined(message.get("content")), _joined(reasoning) or None
+        raise FilteredReplyError(f"endpoint {spec.name}: the prompt was filtered")
+    if raw.is_cut:
+        raise cut_off(spec)
+    raise UnreadableReplyError(f"endpoint {spec.name}: a reply without choices")
 
 
 def _joined(content: object) -> str:
@@ -162,9 +213,9 @@ def _joined(content: object) -> str:
 
 
 def _nothing_said(
-    choice: dict[str, Any], finish_reason: FinishReason, reasoning: str | None, who: str
-) -> EmptyReplyError | FilteredReplyError:
-    message = choice.get("message")
+    choice: Mapping[str, Any], finish_reason: FinishReason, reasoning: str | None, spec: EndpointSpec
+) -> CallError:
+    message, who = choice.get("message"), f"endpoint {spec.name}"
     is_refusal = isinstance(message, dict) and bool(message.get("refusal"))
     if is_refusal or finish_reason is FinishReason.CONTENT_FILTER:
         return FilteredReplyError(f"{who}: the model refused, or the answer was filtered")
@@ -173,31 +224,19 @@ def _nothing_said(
     return EmptyReplyError(f"{who}: an empty answer")
 
 
-def _usage(usage: object, request: Request, text: str) -> Usage:
+def _usage(usage: object, request: Request, written: int) -> Usage:
     """The tokens the server counted, or an estimate that says so."""
-    if isinstance(usage, dict):
-        used, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if _is_count(used) and _is_count(written):
-            details = usage.get("completion_tokens_details")
-            reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
-            return Usage(used, written, reasoning if _is_count(reasoning) else None)
-    prompt = sum(len(turn.content) for turn in request.messages)
-    return Usage(-(-prompt // CHARS_PER_TOKEN), -(-len(text) // CHARS_PER_TOKEN), is_estimated=True)
+    if not isinstance(usage, dict):
+        return estimated_usage(request, written)
+    prompt, answer = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
+    if prompt is None or answer is None:
+        return estimated_usage(request, written)
+    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+    if reasoning and usage.get("total_tokens") == prompt + answer + reasoning:  # xAI and Gemini count it beside
+        answer += reasoning
+    return Usage(prompt, answer, reasoning, cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"))
 
 
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def served_models(raw: RawReply) -> tuple[str, ...] | None:
-    """The ids in a reply to `GET /models`, or None where it is not such a list."""
-    if raw.status != 200:  # noqa: PLR2004
-        return None
-    try:
-        payload = load_json(raw.body)
-    except ValueError:
-        return None
-    data = payload.get("data") if isinstance(payload, dict) else None
-    if not isinstance(data, list):
-        return None
-    return tuple(item["id"] for item in data if isinstance(item, dict) and isinstance(item.get("id"), str))
+def _detail(usage: Mapping[str, Any], group: str, name: str) -> int | None:
+    details = usage.get(group)
+    return count_of(details.get(name)) if isinstance(details, dict) else None

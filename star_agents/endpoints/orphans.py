@@ -3,19 +3,24 @@
 Laws: a process is ours only if its environment carries our mark, or if a pidfile of ours names it with the
 very moment it started; it is looked at again through a descriptor that pins it before any signal is sent, so
 a recycled pid is never hit. Linux only. Everything here blocks: call it in a thread.
+
+Run as a program this file is the guard of one server: it waits for the end of its input, which is the end of
+the process that started it, however that came, and then ends what that process had started. It needs nothing
+but the standard library.
 """
 
 import json
 import os
 import select
 import signal
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-RUN, SERVER = "STAR_AGENTS_RUN", "STAR_AGENTS_SERVER"
+RUN, SERVER, OWNER = "STAR_AGENTS_RUN", "STAR_AGENTS_SERVER", "STAR_AGENTS_OWNER"
 """The mark: names of variables that every process of a server inherits, its children's children too."""
 
 KILL_WAIT_S = 10.0
@@ -46,8 +51,14 @@ class Process:
 
 
 def mark(run_dir: Path, server: str) -> dict[str, str]:
-    """The variables that mark a server of a run."""
-    return {RUN: str(run_dir.resolve()), SERVER: server}
+    """The variables that mark a server of a run, started by this process."""
+    return {RUN: str(run_dir.resolve()), SERVER: server, OWNER: owner()}
+
+
+def owner() -> str:
+    """This process, as a mark names it."""
+    own = Process.find(os.getpid())
+    return f"{own.pid}:{own.started}" if own else ""
 
 
 def write_pidfile(path: Path, pid: int) -> None:
@@ -73,12 +84,14 @@ def pidfile(run_dir: Path, server: str) -> Path:
 
 def find(run_dir: Path, server: str | None = None) -> set[Process]:
     """The processes of a run's servers, or of one of them."""
-    wanted = {f"{RUN}={run_dir.resolve()}".encode()}
-    if server is not None:
-        wanted.add(f"{SERVER}={server}".encode())
-    marked = {process for process, environ in _environments() if wanted <= environ}
+    marked = _marked({RUN: str(run_dir.resolve()), **({} if server is None else {SERVER: server})})
     noted = (run_dir / "servers").glob("*.json") if server is None else [pidfile(run_dir, server)]
     return marked | {process for path in noted if (process := read_pidfile(path))}
+
+
+def _marked(mark: Mapping[str, str]) -> set[Process]:
+    wanted = {f"{name}={value}".encode() for name, value in mark.items()}
+    return {process for process, environ in _environments() if wanted <= environ}
 
 
 def _environments() -> Iterator[tuple[Process, set[bytes]]]:
@@ -141,3 +154,21 @@ def _ends(fd: int, wait_s: float) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(1000 * wait_s))
+
+
+def guard_command(run_dir: Path, server: str) -> list[str]:
+    """The command line of a guard for a server of this process; its standard input must be a pipe from us."""
+    named = mark(run_dir, server)
+    return [sys.executable, "-I", "-S", __file__, *(f"{name}={value}" for name, value in named.items())]
+
+
+def _guard(named: Iterable[str]) -> None:
+    """Wait until nobody holds the other end of our input, and end what carries exactly this mark."""
+    sys.stdin.buffer.read()
+    wanted = dict(item.split("=", 1) for item in named)
+    for _ in range(ROUNDS):
+        end(_marked(wanted), grace_s=0.0)
+
+
+if __name__ == "__main__":
+    _guard(sys.argv[1:])

@@ -1,10 +1,11 @@
-"""Replicas without sockets, for virtual time: faultd's answers and faults, and a record of every send."""
+"""Replicas without sockets, for virtual time: the mock server's answers and faults, and a record of every send."""
 
 import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +22,10 @@ from star_agents.core.errors import ConnectFailedError, ConnectionLostError, Sta
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply
-from tests.faultd.answers import answer, chat_reply, fingerprint
-from tests.faultd.faults import Fault, Script, Seen, never
+from star_agents.mock.answers import fingerprint
+from star_agents.mock.faults import Fault
+from star_agents.mock.reply import reply_to
+from star_agents.mock.script import Script, Seen, never
 from tests.loops import run_virtual
 
 
@@ -87,8 +90,9 @@ class Simulation:
             raise TimedOutError("simulated: nothing came")
         if fault.cut_after is not None:
             raise ConnectionLostError("simulated: cut")
-        written = fault.body if fault.body is not None else json.dumps(chat_reply(body, answer(body))).encode()
-        return RawReply(fault.status or 200, fault.headers, written, clock.now() - began_at, clock.wall())
+        wall = clock.wall()
+        status, headers, written = reply_to(body, fault, datetime.fromisoformat(wall))
+        return RawReply(status, headers, written, clock.now() - began_at, wall)
 
 
 @dataclass(slots=True)
@@ -107,8 +111,11 @@ class SimulatedReplica:
     ) -> None:
         pass
 
-    async def send(self, body: bytes) -> RawReply:
+    async def send(self, body: bytes, *, first_byte_s: float | None = None, call: str = "") -> RawReply:
         return await self.simulation.serve(self.base_url, json.loads(body))
+
+    async def read_metrics(self) -> RawReply:
+        return RawReply(404, {}, b"", 0.0, clock.wall())
 
     async def list_models(self) -> RawReply:
         listed = {"data": [{"id": self.spec.model}]}

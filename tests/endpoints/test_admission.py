@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.core.errors import AuthFailedError, StarError
+from star_agents.core import clock
+from star_agents.core.calls import NOTHING
+from star_agents.core.errors import AuthFailedError, CallError
 from star_agents.endpoints.admission import Admission, RefusedError
+from star_agents.traffic.breaker import OPEN_AFTER
+from star_agents.traffic.fixed import Fixed
 from star_agents.traffic.pacing import Pacer
-from star_agents.traffic.routing import OPEN_AFTER, Router
+from star_agents.traffic.routing import Router
 from tests.loops import run_virtual
 
 
 def admission(limit: int = 1, replicas: int = 1) -> Admission:
-    return Admission(Pacer(limit), Router(replicas), lambda _: None)
+    return Admission(Pacer(Fixed(limit)), Router(replicas), lambda _: None)
 
 
 def is_empty(gate: Admission) -> bool:
@@ -25,9 +29,10 @@ def is_empty(gate: Admission) -> bool:
 async def hold(gate: Admission, seconds: float) -> None:
     async with gate.permit(1) as permit:
         await asyncio.sleep(seconds)
-        permit.answered()
+        permit.answered(clock.now(), NOTHING)
 
 
+@pytest.mark.fault("F-09")
 def test_f09_let_in_and_cancelled_in_one_breath() -> None:
     """F-09: the permit was given and its task never ran again: it is given back all the same."""
 
@@ -49,6 +54,7 @@ def open_all(gate: Admission) -> None:
             breaker.fail(0.0, is_probe=False)
 
 
+@pytest.mark.fault("F-09")
 @pytest.mark.parametrize("cancel_at", [0.5, 1.5])
 def test_f09_a_cancelled_probe_gives_its_place_to_the_next(cancel_at: float) -> None:
     """F-09: whether it was waiting to go out or was out; the replica is found to work by the next."""
@@ -69,10 +75,10 @@ def test_f09_a_cancelled_probe_gives_its_place_to_the_next(cancel_at: float) -> 
 
 def test_a_refusal_turns_everybody_away() -> None:
     """Those that wait are told as soon as it is known, late comers at once, each with an error of its own."""
-    reason: list[StarError] = []
-    gate = Admission(Pacer(1), Router(1), lambda _: reason[-1] if reason else None)
+    reason: list[CallError] = []
+    gate = Admission(Pacer(Fixed(1)), Router(1), lambda _: reason[-1] if reason else None)
 
-    async def come() -> StarError:
+    async def come() -> CallError:
         with pytest.raises(RefusedError) as caught:
             await hold(gate, 1.0)
         return caught.value.error
@@ -102,6 +108,7 @@ class Visit:
 VISITS = st.builds(Visit, st.integers(0, 3), st.integers(0, 3), st.none() | st.integers(0, 6), st.integers(0, 4))
 
 
+@pytest.mark.fault("F-09")
 @given(st.lists(VISITS, max_size=12), st.integers(1, 3), st.integers(1, 2), st.booleans())
 def test_f09_no_permit_is_lost_or_doubled(visits: list[Visit], limit: int, replicas: int, is_down: bool) -> None:
     """F-09: whatever comes, holds and is cancelled in whatever step of the loop, the gate ends empty and works."""
@@ -124,7 +131,7 @@ def test_f09_no_permit_is_lost_or_doubled(visits: list[Visit], limit: int, repli
             async with gate.permit(1) as permit:
                 peak = max(peak, gate.pacer.in_flight)
                 await asyncio.sleep(plan.holds_s)
-                permit.answered()
+                permit.answered(clock.now(), NOTHING)
 
         async with asyncio.TaskGroup() as group:
             for plan in visits:

@@ -20,11 +20,13 @@ from star_agents.core.errors import (
 )
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
+from star_agents.mock import catalogue
+from star_agents.mock.faults import Fault, failing
+from star_agents.mock.script import Chance, always, first, in_turn
 from tests.endpoints.simulated import Simulation, answered, ask_all, in_fleet, request
-from tests.faultd import faults
-from tests.faultd.faults import Chance, Fault, always, failing, first, in_turn
 
 
+@pytest.mark.fault("F-16")
 def test_f16_nobody_is_sent_before_the_servers_time() -> None:
     """F-16: one 429 with a Retry-After pauses all calls to the endpoint, and charges none."""
     simulation = Simulation(first(1, failing(429, retry_after="5")), latency_s=0.1)
@@ -39,9 +41,10 @@ def test_f16_nobody_is_sent_before_the_servers_time() -> None:
     in_fleet(simulation, body, concurrency=4)
 
 
+@pytest.mark.fault("F-18", "F-19")
 def test_f18_f19_after_a_pause_the_gate_lets_in_no_more_than_its_limit() -> None:
     """F-18, F-19: 500 waiters behind a 429 without a time do not come back as a herd."""
-    simulation = Simulation(first(10, faults.LIMITED))
+    simulation = Simulation(first(10, catalogue.LIMITED))
 
     async def body(fleet: Fleet) -> None:
         assert answered(await ask_all(fleet, range(500)))
@@ -61,14 +64,15 @@ def test_a_paused_endpoint_says_so() -> None:
             await asyncio.sleep(1.0)
             (status,) = fleet.snapshot()
             assert (status.state, status.reason, status.waiting) == ("paused", "rate limited", 1)
-            assert 5.0 <= (status.paused_until or 0.0) <= 6.0
+            assert 4.0 <= (status.paused_for_s or 0.0) <= 5.0
 
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-23")
 def test_f23_a_full_context_is_the_requests_own_fault() -> None:
     """F-23: it fails once, for good, and never counts against the endpoint, however many there are."""
-    simulation = Simulation(lambda seen: faults.TOO_LONG if seen.body["seed"] < 40 else None)
+    simulation = Simulation(lambda seen: catalogue.TOO_LONG if seen.body["seed"] < 40 else None)
 
     async def body(fleet: Fleet) -> None:
         outcomes = await ask_all(fleet, range(50))
@@ -79,9 +83,10 @@ def test_f23_a_full_context_is_the_requests_own_fault() -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-24")
 def test_f24_one_poison_item_in_a_thousand() -> None:
     """F-24: it fails alone, after one send."""
-    simulation = Simulation(lambda seen: faults.BAD_REQUEST if seen.body["seed"] == 500 else None)
+    simulation = Simulation(lambda seen: catalogue.BAD_REQUEST if seen.body["seed"] == 500 else None)
 
     async def body(fleet: Fleet) -> None:
         outcomes = await ask_all(fleet, range(1000))
@@ -91,6 +96,7 @@ def test_f24_one_poison_item_in_a_thousand() -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-25")
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 529])
 def test_f25_transient_statuses_are_tried_four_times(status: int) -> None:
     """F-25: and then they are what the call fails with."""
@@ -106,6 +112,7 @@ def test_f25_transient_statuses_are_tried_four_times(status: int) -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-25")
 def test_f25_a_server_may_say_that_a_retry_is_no_use() -> None:
     """F-25: `x-should-retry: false` is obeyed."""
     simulation = Simulation(always(failing(500, None, **{"x-should-retry": "false"})))
@@ -117,9 +124,22 @@ def test_f25_a_server_may_say_that_a_retry_is_no_use() -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-32")
+def test_f32_a_slow_answer_is_waited_for_and_not_asked_for_twice() -> None:
+    """F-32: one send a call, however slow some answers are: a second one costs twice and favours the short."""
+    simulation = Simulation(lambda seen: Fault(name="slow", delay_s=50.0) if seen.body["seed"] % 10 == 0 else None)
+
+    async def body(fleet: Fleet) -> None:
+        assert answered(await ask_all(fleet, range(100)))
+        assert set(simulation.times.values()) == {1}
+
+    in_fleet(simulation, body)
+
+
+@pytest.mark.fault("F-06")
 def test_f06_a_black_hole_is_left_in_time() -> None:
     """F-06: a call that hears nothing ends by its deadlines, and others have not waited for it."""
-    simulation = Simulation(lambda seen: faults.BLACK_HOLE if seen.body["seed"] == 0 else None, timeout_s=60.0)
+    simulation = Simulation(lambda seen: catalogue.BLACK_HOLE if seen.body["seed"] == 0 else None, timeout_s=60.0)
 
     async def body(fleet: Fleet) -> None:
         outcomes = await ask_all(fleet, range(4))
@@ -132,13 +152,13 @@ def test_f06_a_black_hole_is_left_in_time() -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "sends"),
     [
-        pytest.param(faults.ERROR_INSIDE, OverloadedError, 4, id="f_28"),
-        pytest.param(faults.HTML, UnreadableReplyError, 4, id="f_29-html"),
-        pytest.param(faults.NOTHING, UnreadableReplyError, 4, id="f_29-empty-body"),
-        pytest.param(faults.NO_CHOICES, UnreadableReplyError, 4, id="f_36"),
-        pytest.param(faults.SILENT, EmptyReplyError, 3, id="f_37-empty"),
-        pytest.param(faults.THINKING, ReasoningOnlyError, 3, id="f_37-reasoning"),
-        pytest.param(faults.REFUSED, FilteredReplyError, 1, id="f_39"),
+        pytest.param(catalogue.ERROR_INSIDE, OverloadedError, 4, id="f_28"),
+        pytest.param(catalogue.HTML, UnreadableReplyError, 4, id="f_29-html"),
+        pytest.param(catalogue.NOTHING, UnreadableReplyError, 4, id="f_29-empty-body"),
+        pytest.param(catalogue.NO_CHOICES, UnreadableReplyError, 4, id="f_36"),
+        pytest.param(catalogue.SILENT, EmptyReplyError, 3, id="f_37-empty"),
+        pytest.param(catalogue.THINKING, ReasoningOnlyError, 3, id="f_37-reasoning"),
+        pytest.param(catalogue.REFUSED, FilteredReplyError, 1, id="f_39"),
     ],
 )
 def test_a_bad_reply_is_tried_again_as_its_class_says(fault: Fault, error: type[StarError], sends: int) -> None:
@@ -153,9 +173,10 @@ def test_a_bad_reply_is_tried_again_as_its_class_says(fault: Fault, error: type[
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-37")
 def test_f37_a_new_sample_is_new() -> None:
     """F-37: another seed each time, and more room where the model spent it all on thinking."""
-    simulation = Simulation(in_turn([faults.SILENT, faults.THINKING]))
+    simulation = Simulation(in_turn([catalogue.SILENT, catalogue.THINKING]))
 
     async def body(fleet: Fleet) -> None:
         (outcome,) = await ask_all(fleet, [5])
@@ -167,6 +188,7 @@ def test_f37_a_new_sample_is_new() -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-38")
 def test_f38_an_answer_that_was_cut_is_asked_for_once_more() -> None:
     """F-38: with twice the tokens and the same seed; if it is cut again it is returned, and says so."""
 
@@ -183,6 +205,7 @@ def test_f38_an_answer_that_was_cut_is_asked_for_once_more() -> None:
     assert first_send == second_send
 
 
+@pytest.mark.fault("F-38")
 def test_f38_what_was_cut_short_is_still_an_answer() -> None:
     """F-38: when the longer one cannot be had, the short one is returned."""
 
@@ -191,9 +214,10 @@ def test_f38_what_was_cut_short_is_still_an_answer() -> None:
         assert (completion.finish_reason, completion.usage.output_tokens) == (FinishReason.LENGTH, 5)
         assert fleet.snapshot()[0].failures == {}
 
-    in_fleet(Simulation(in_turn([None, faults.TOO_LONG])), body)
+    in_fleet(Simulation(in_turn([None, catalogue.TOO_LONG])), body)
 
 
+@pytest.mark.fault("F-38")
 def test_f38_the_second_asking_can_be_turned_off() -> None:
     """A run that keeps truncated answers does not pay for longer ones."""
 
@@ -267,7 +291,7 @@ def test_the_snapshot_counts_what_was_sent_and_said() -> None:
         assert (status.requests, status.retries, status.output_tokens, status.limit) == (40, 0, said, 10)
         assert (status.latency_p50_s, status.latency_p95_s) == (2.0, 2.0)
         assert status.tokens_per_s == pytest.approx(said / 8.0)
-        assert fleet.total_concurrency == 10
+        assert fleet.total_limit == 10
 
     in_fleet(simulation, body, concurrency=10)
 

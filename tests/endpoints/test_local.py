@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,17 @@ from star_agents.core.errors import ModelServerError
 from star_agents.endpoints import engines, orphans
 from star_agents.endpoints.engines import Installation
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.local import LocalServer, free_port, sweep
+from star_agents.endpoints.launcher import Machine
+from star_agents.endpoints.local import LocalServer, sweep
+from star_agents.endpoints.port import HeldPort, free_port
+from star_agents.endpoints.restarts import RestartOptions
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
+from star_agents.endpoints.supervisor import ServerState, Supervision
 from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.loops import run_real
 
+AT_ONCE = Supervision(start=RestartOptions(max_crashes=3, backoff_s=(0.01, 0.02)))
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,11 +44,12 @@ async def found(run_dir: Path) -> int:
     return len(await asyncio.to_thread(orphans.find, run_dir))
 
 
+@pytest.mark.fault("F-46", "F-53")
 def test_it_answers_and_leaves_nothing_behind(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-46, F-53: started when it answers, its megabyte of output in a file, and gone with all its children."""
+    """Started when it answers, its ten megabytes of output in a file, and gone with all its children."""
 
     async def main() -> None:
-        async with LocalServer(spec, tmp_path) as server:
+        async with LocalServer(replace(spec, args=("--noise-mb", "10")), tmp_path) as server:
             assert server.engine == "vllm"
             assert await found(tmp_path) == 2
             endpoint = server.endpoint(EndpointSpec(name="smol", base_urls=(), model="", concurrency=4))
@@ -53,12 +60,13 @@ def test_it_answers_and_leaves_nothing_behind(run: Run, spec: LocalServerSpec, t
 
     run(main())
     log = (tmp_path / "logs" / "server-smol.log").read_text()
-    assert len(log) > 2**20
+    assert len(log) > 10 * 2**20
     assert "--host 127.0.0.1" in log
 
 
+@pytest.mark.fault("F-46")
 def test_a_server_that_is_still_loading_is_waited_for(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-46: 503 is not yet an answer."""
+    """503 is not yet an answer."""
 
     async def main() -> None:
         async with LocalServer(replace(spec, args=("--moody",)), tmp_path):
@@ -67,29 +75,80 @@ def test_a_server_that_is_still_loading_is_waited_for(run: Run, spec: LocalServe
     run(main())
 
 
-def test_f46_a_server_that_dies_says_why(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-46: the code and the last lines of its log are in the error, and its child is not left."""
+@pytest.mark.fault("F-46")
+def test_a_server_that_dies_says_why(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
+    """After three tries: the cause comes first, then the code and the last lines of its log; no child is left."""
 
     async def main() -> None:
-        with pytest.raises(ModelServerError, match=r"ended with code 3 before it answered") as caught:
-            async with LocalServer(replace(spec, args=("--die", "3")), tmp_path):
+        with pytest.raises(ModelServerError) as caught:
+            async with LocalServer(replace(spec, args=("--die", "3")), tmp_path, supervision=AT_ONCE):
                 pass
-        assert "the reason why" in str(caught.value)
+        assert str(caught.value).startswith(
+            "model server smol (/models/smol, vllm): ValueError: the reason why "
+            f"(it ended with code 3 before it answered); the last of {tmp_path}/logs/server-smol.log:\nx"
+        )
         assert await found(tmp_path) == 0
 
     run(main())
+    assert (tmp_path / "logs" / "server-smol.log").read_text().count("started") == 3
 
 
-def test_f48_a_server_that_listens_and_says_nothing_has_not_started(
+@pytest.mark.fault("F-46")
+def test_a_flag_that_is_not_taken_is_not_tried_again(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
+    """Waiting does not mend it."""
+
+    async def main() -> None:
+        with pytest.raises(ModelServerError, match=r"one of its arguments .* --no-such-flag \(it ended with code 2"):
+            async with LocalServer(replace(spec, args=("--no-such-flag",)), tmp_path):
+                pass
+
+    run(main())
+    assert (tmp_path / "logs" / "server-smol.log").read_text().count("error:") == 1
+
+
+@pytest.mark.fault("F-46", "F-50")
+def test_memory_that_is_not_there_yet_is_tried_again(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
+    """Two starts die of it, the third finds room."""
+    full = replace(spec, args=("--full-first", "2", str(tmp_path / "starts")))
+
+    async def main() -> None:
+        async with LocalServer(full, tmp_path, supervision=AT_ONCE) as server:
+            assert (server.status().state, server.status().reason) == (ServerState.UP, None)
+
+    run(main())
+    assert (tmp_path / "starts").read_text() == "3"
+
+
+@pytest.mark.fault("F-46", "F-48")
+def test_a_server_that_listens_and_says_nothing_has_not_started(
     run: Run, spec: LocalServerSpec, tmp_path: Path
 ) -> None:
-    """F-48: the start has a deadline, and what it started is gone after it."""
+    """The start has a deadline, and what it started is gone after it."""
 
     async def main() -> None:
         with pytest.raises(ModelServerError, match=r"did not answer within 1 s"):
             async with LocalServer(replace(spec, args=("--mute",), start_s=1.0), tmp_path):
                 pass
         assert await found(tmp_path) == 0
+
+    run(main())
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [("--deaf", "its chat template loses what the user says"), ("--no-template", "it has no chat template")],
+)
+def test_a_chat_template_that_is_missing_or_broken(
+    run: Run, spec: LocalServerSpec, tmp_path: Path, flag: str, words: str
+) -> None:
+    """A golden prompt finds it before the first call, and the error says what to do."""
+
+    async def main() -> None:
+        with pytest.raises(ModelServerError, match=words) as caught:
+            async with LocalServer(replace(spec, args=(flag,)), tmp_path):
+                pass
+        assert "--chat-template" in str(caught.value)
 
     run(main())
 
@@ -117,60 +176,75 @@ def test_a_cancelled_start_leaves_nothing(run: Run, spec: LocalServerSpec, tmp_p
     run(main())
 
 
+@pytest.mark.fault("F-46")
 def test_another_port_is_tried(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-46: a port that somebody took in the meantime costs one try."""
+    """A port that somebody took in the meantime costs one look."""
 
     async def main() -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             ports = [taken.getsockname()[1], free_port()]
-            async with LocalServer(spec, tmp_path, choose_port=iter(ports).__next__) as server:
+            machine = Machine(choose_port=iter(ports).__next__)
+            async with LocalServer(spec, tmp_path, machine=machine) as server:
                 assert server.base_url == f"http://127.0.0.1:{ports[1]}/v1"
 
     run(main())
 
 
-def test_f47_a_death_is_told(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-47: whoever waits for it hears of a server that ends by itself."""
-
-    async def main() -> None:
-        async with LocalServer(spec, tmp_path) as server:
-            server.kill()
-            assert "ended by itself with code -9" in str(await server.died())
-
-    run(main())
+@pytest.mark.fault("F-46")
+def test_a_held_port_is_nobody_elses() -> None:
+    """It cannot be bound, calls to it are refused, and a server that may reuse addresses gets it all the same."""
+    held = HeldPort()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", held.number))
+    with socket.socket() as client:
+        assert client.connect_ex(("127.0.0.1", held.number)) != 0
+    with socket.create_server(("127.0.0.1", held.number)):  # as uvicorn and vLLM do
+        socket.create_connection(("127.0.0.1", held.number)).close()
+    held.close()
 
 
 RUNNER = """
 import asyncio, sys
 from pathlib import Path
+from star_agents.endpoints.child import Child
 from star_agents.endpoints.local import LocalServer
 from star_agents.endpoints.spec import LocalServerSpec
 
-async def main():
-    spec = LocalServerSpec(name="smol", model="/models/smol", python=sys.argv[1])
-    async with LocalServer(spec, Path(sys.argv[2])):
+async def guarded(python, run_dir):
+    async with LocalServer(LocalServerSpec(name="smol", model="/models/smol", python=python), run_dir):
         print("up", flush=True)
         await asyncio.sleep(600)
 
-asyncio.run(main())
+async def unguarded(python, run_dir):
+    child = Child("smol", run_dir)
+    await child.spawn([python, "-m", "x", "--port", "0"], {})
+    while b"started" not in child.log.path.read_bytes():
+        await asyncio.sleep(0.05)
+    print("up", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(globals()[sys.argv[1]](sys.argv[2], Path(sys.argv[3])))
 """
 
 
-def killed_run(python: str, run_dir: Path) -> int:
-    """Start a server in a process of its own, kill that process with SIGKILL, and return the processes it left."""
-    with subprocess.Popen([sys.executable, "-c", RUNNER, python, str(run_dir)], stdout=subprocess.PIPE) as parent:
+def killed_run(kind: str, python: str, run_dir: Path) -> set[orphans.Process]:
+    """Start a server in a process of its own, kill that process with SIGKILL, and return the processes it had."""
+    command = [sys.executable, "-c", RUNNER, kind, python, str(run_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"up\n"
+        servers = orphans.find(run_dir)
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    return len(orphans.find(run_dir))
+    return servers
 
 
-def test_f49_what_a_killed_run_left_is_swept(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-49: the next start of the same folder finds the server and its child, and ends both."""
-    assert killed_run(spec.python, tmp_path) == 2
+@pytest.mark.fault("F-49")
+def test_what_a_killed_run_left_is_swept(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
+    """The next start of the same folder finds the server and its child, and ends both."""
+    assert len(killed_run("unguarded", spec.python, tmp_path)) == 2
 
     async def main() -> None:
         assert await sweep(tmp_path / "another") == 0
@@ -180,12 +254,42 @@ def test_f49_what_a_killed_run_left_is_swept(run: Run, spec: LocalServerSpec, tm
     assert orphans.find(tmp_path) == set()
 
 
-def test_f49_a_server_clears_its_own_place(spec: LocalServerSpec, tmp_path: Path) -> None:
-    """F-49: even where nobody swept before."""
-    assert killed_run(spec.python, tmp_path) == 2
+@pytest.mark.fault("F-49")
+def test_a_server_clears_its_own_place(spec: LocalServerSpec, tmp_path: Path) -> None:
+    """Even where nobody swept before."""
+    assert len(killed_run("unguarded", spec.python, tmp_path)) == 2
 
     async def main() -> None:
         async with LocalServer(spec, tmp_path):
+            assert await found(tmp_path) == 2
+
+    run_real(main())
+
+
+@pytest.mark.fault("F-49")
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+def test_no_server_outlives_a_run_that_is_killed(spec: LocalServerSpec, tmp_path: Path, times: int) -> None:
+    """Its guard ends it with its child within seconds of the SIGKILL, with no next start; again and again."""
+    for _ in range(times):
+        servers = killed_run("guarded", spec.python, tmp_path)
+        assert len(servers) == 2
+        gone_by = time.monotonic() + 10.0
+        while any(server.is_alive() for server in servers):
+            assert time.monotonic() < gone_by
+            time.sleep(0.01)
+    assert orphans.find(tmp_path) == set()
+
+
+@pytest.mark.fault("F-49")
+def test_a_guard_touches_nobody_elses_server(spec: LocalServerSpec, tmp_path: Path) -> None:
+    """A run that was resumed at once is safe from the guard of the run before it."""
+
+    async def main() -> None:
+        async with LocalServer(spec, tmp_path):
+            others = await asyncio.to_thread(orphans.guard_command, tmp_path, "smol")
+            others[-1] = f"{orphans.OWNER}=1:1"
+            guard = await asyncio.create_subprocess_exec(*others, stdin=asyncio.subprocess.DEVNULL)
+            assert await guard.wait() == 0
             assert await found(tmp_path) == 2
 
     run_real(main())
@@ -204,12 +308,12 @@ def test_an_interpreter_that_is_none(tmp_path: Path) -> None:
     assert "/bin/echo is not a Python interpreter" in run_real(start("/bin/echo"))
 
 
-NOTHING = {"vllm": False, "is_cpu": False, "transformers": False, "missing": ["fastapi", "uvicorn"]}
+NOTHING = {"vllm": False, "is_cpu": False, "transformers": False, "missing": ["fastapi", "uvicorn"], "drains": None}
 
 
 def test_which_engine_is_taken(spec: LocalServerSpec) -> None:
     """`auto` prefers vLLM; what was asked for by name is never replaced by the other."""
-    both = {"vllm": True, "is_cpu": True, "transformers": True, "missing": []}
+    both = {"vllm": True, "is_cpu": True, "transformers": True, "missing": [], "drains": None}
     assert engines.installation(spec, both) == Installation("vllm", is_cpu=True)
     assert engines.installation(replace(spec, engine="transformers"), both) == Installation("transformers")
     assert engines.installation(spec, {**both, "vllm": False}) == Installation("transformers")
@@ -228,6 +332,7 @@ def test_command_lines(spec: LocalServerSpec) -> None:
         *("--host", "127.0.0.1", "--port", "8001", "--served-model-name", "smol", "--disable-uvicorn-access-log"),
         *("--max-model-len", "4096"),
     ]
+    assert "--shutdown-timeout 5" in " ".join(engines.command(spec, Installation("vllm", drains=True), 8001))
     cpu = engines.command(spec, Installation("vllm", is_cpu=True), 8001)
     assert "--no-enable-chunked-prefill" in cpu
     assert cpu[-2:] == ["--max-model-len", "4096"]
@@ -237,7 +342,7 @@ def test_command_lines(spec: LocalServerSpec) -> None:
     ]
 
 
-def test_f21_what_a_server_may_see_of_us(spec: LocalServerSpec) -> None:
+def test_what_a_server_may_see_of_us(spec: LocalServerSpec) -> None:
     """Its own key by the environment, never on the command line, and none of our other secrets."""
     environ = {
         "PATH": "/bin",
@@ -246,6 +351,7 @@ def test_f21_what_a_server_may_see_of_us(spec: LocalServerSpec) -> None:
         "AWS_SECRET_ACCESS_KEY": "aws",
         "PYTHONOPTIMIZE": "2",
         "VLLM_API_KEY": "old",
+        "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "1",
         "CUDA_VISIBLE_DEVICES": "0,1,2,3",
     }
     seen = engines.environment(
@@ -258,6 +364,7 @@ def test_f21_what_a_server_may_see_of_us(spec: LocalServerSpec) -> None:
         "AWS_SECRET_ACCESS_KEY": None,
         "PYTHONOPTIMIZE": None,
         "VLLM_API_KEY": "new",
+        "VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": None,
         "CUDA_VISIBLE_DEVICES": "2,3",
     }
     assert seen["VLLM_CPU_KVCACHE_SPACE"] == "2"
@@ -268,11 +375,11 @@ def test_the_fitted_endpoint_of_each_engine(spec: LocalServerSpec, tmp_path: Pat
     """`transformers serve` wants its own path as the model, sampling switched on, and no key."""
     server = LocalServer(spec, tmp_path)
     given = EndpointSpec(name="smol", base_urls=(), model="", extra_body={"top_k": 5})
-    server._installed = Installation("transformers")
+    server._launcher.installed = Installation("transformers")
     fitted = server.endpoint(given)
     assert (fitted.model, fitted.label, fitted.api_key, fitted.lists_models) == ("/models/smol", "smol", None, False)
     assert fitted.extra_body == {**engines.TRANSFORMERS_BODY, "top_k": 5}
-    server._installed = Installation("vllm")
+    server._launcher.installed = Installation("vllm")
     fitted = server.endpoint(given)
     assert (fitted.model, fitted.lists_models, fitted.extra_body) == ("smol", True, {"top_k": 5})
     assert fitted.api_key is not None

@@ -18,6 +18,7 @@ from star_agents.core.calls import (
 from star_agents.core.errors import (
     AuthFailedError,
     BadRequestError,
+    CallError,
     ConnectionLostError,
     ContextOverflowError,
     EmptyReplyError,
@@ -33,7 +34,7 @@ from star_agents.core.errors import (
     UnreadableReplyError,
 )
 from star_agents.core.secret import Secret
-from star_agents.endpoints.openai import Sampling, decode, encode, served_models
+from star_agents.endpoints.openai import CHAT, Sampling, decode, encode, served_models
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.endpoints.wire import RawReply
 from tests.endpoints.simulated import request
@@ -57,8 +58,8 @@ def reply(choice: dict[str, Any] | None = None, **fields: object) -> RawReply:
     return raw({"model": "m-2026", "choices": [chosen], "usage": usage, **fields})
 
 
-def error_of(reply: RawReply) -> StarError:
-    with pytest.raises((EndpointError, ReplyError)) as caught:
+def error_of(reply: RawReply) -> CallError:
+    with pytest.raises(CallError) as caught:
         decode(reply, ASKED, SPEC)
     return caught.value
 
@@ -84,12 +85,20 @@ def test_a_request_with_everything() -> None:
     assert "max_tokens" not in body
 
 
+def test_the_head_carries_the_key() -> None:
+    """As a bearer's, or in the header that a provider has of its own (Azure)."""
+    assert CHAT.headers(SPEC) == {"Authorization": f"Bearer {CANARY}"}
+    assert CHAT.headers(replace(SPEC, key_header="api-key")) == {"api-key": CANARY}
+    assert CHAT.headers(replace(SPEC, api_key=None)) == {}
+
+
 def test_a_base_model_gets_one_prompt() -> None:
     """The turns' texts, flattened, and no seed where the server knows none."""
     body = orjson.loads(encode(ASKED, replace(SPEC, api="completions", send_seed=False)))
     assert body == {"model": "m", "max_tokens": 200, "prompt": "Be brief.\n\nWhat is rust?\n\n"}
 
 
+@pytest.mark.fault("F-41")
 def test_f41_what_cannot_be_sent_is_repaired() -> None:
     """F-41: a seed with half a surrogate pair in it does not stop the run."""
     asked = replace(ASKED, messages=(Message("user", "half \ud83d pair \ud83d\ude00"),))
@@ -116,6 +125,7 @@ def test_a_plain_completion() -> None:
     assert (completion.text, completion.finish_reason, completion.model) == (" rust", FinishReason.LENGTH, "base")
 
 
+@pytest.mark.fault("F-38", "F-39")
 @pytest.mark.parametrize(
     ("finish", "expected"),
     [
@@ -134,12 +144,26 @@ def test_f38_why_it_ended(finish: object, expected: FinishReason) -> None:
     assert decode(reply({"finish_reason": finish}), ASKED, SPEC).finish_reason is expected
 
 
+@pytest.mark.fault("F-35")
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
         ({"prompt_tokens": 9, "completion_tokens": 4}, Usage(9, 4)),
         (
             {"prompt_tokens": 9, "completion_tokens": 40, "completion_tokens_details": {"reasoning_tokens": 36}},
+            Usage(9, 40, 36),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 8}},
+            Usage(9, 4, cached_tokens=8),
+        ),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "total_tokens": 49,
+                "completion_tokens_details": {"reasoning_tokens": 36},
+            },
             Usage(9, 40, 36),
         ),
         (None, Usage(6, 3, is_estimated=True)),
@@ -154,6 +178,7 @@ def test_f35_usage_is_counted_or_estimated(usage: object, expected: Usage) -> No
     assert decode(reply(usage=usage), ASKED, SPEC).usage == expected
 
 
+@pytest.mark.fault("F-37", "F-45")
 @pytest.mark.parametrize(
     ("message", "text", "reasoning"),
     [
@@ -170,6 +195,7 @@ def test_f37_reasoning_is_kept_apart(message: dict[str, Any], text: str, reasoni
     assert (completion.text, completion.reasoning) == (text, reasoning)
 
 
+@pytest.mark.fault("F-41")
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -185,6 +211,7 @@ def test_f41_text_is_repaired_at_the_edge(body: bytes, text: str) -> None:
     assert decode(raw(body), ASKED, SPEC).text == text
 
 
+@pytest.mark.fault("F-29", "F-36", "F-42")
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -205,6 +232,7 @@ def test_f41_text_is_repaired_at_the_edge(body: bytes, text: str) -> None:
         pytest.param(b'{"choices": NaN}', UnreadableReplyError, id="f_42-nan"),
         pytest.param(b'{"usage": 1' + b"0" * 5000 + b"}", UnreadableReplyError, id="f_42-a-huge-number"),
         pytest.param(b"[" * 100_000, UnreadableReplyError, id="f_42-deep"),
+        pytest.param(b'{"choices": 1e999}', UnreadableReplyError, id="f_42-infinite"),
         pytest.param({"choices": [{"finish_reason": "stop"}]}, EmptyReplyError, id="f_37-no-message"),
     ],
 )
@@ -213,6 +241,7 @@ def test_what_is_no_reply(body: object, error: type[StarError]) -> None:
     assert type(error_of(raw(body))) is error
 
 
+@pytest.mark.fault("F-33", "F-37", "F-39", "F-45")
 @pytest.mark.parametrize(
     ("choice", "error"),
     [
@@ -254,12 +283,14 @@ IN_BAND = [
 ]
 
 
+@pytest.mark.fault("F-28")
 @pytest.mark.parametrize(("body", "error"), IN_BAND)
 def test_f28_an_error_under_a_good_status(body: object, error: type[StarError] | None) -> None:
     """F-28: six providers' ways to say 200 and mean something else."""
     assert type(error_of(raw(body))) is (error or ContextOverflowError)
 
 
+@pytest.mark.fault("F-28")
 @pytest.mark.parametrize("error", [None, {}, ""])
 def test_f28_an_error_that_is_none(error: object) -> None:
     """F-28: some servers send the field empty in every reply."""
@@ -281,8 +312,10 @@ STATUSES: list[tuple[int, object, type[StarError]]] = [
     (401, {"error": "Unauthorized"}, AuthFailedError),
     (402, {"error": {"message": "Insufficient Balance"}}, QuotaExhaustedError),
     (403, b"", AuthFailedError),
+    (403, {"error": {"code": 403, "metadata": {"flagged_input": "x"}}}, FilteredReplyError),
     (404, {"detail": "Not Found"}, MisdirectedError),
     (405, b"", MisdirectedError),
+    (407, b"", AuthFailedError),
     (408, b"", OverloadedError),
     (409, b"", OverloadedError),
     (413, b"", BadRequestError),
@@ -300,12 +333,14 @@ STATUSES: list[tuple[int, object, type[StarError]]] = [
 ]
 
 
+@pytest.mark.fault("F-13", "F-20", "F-21", "F-22", "F-23", "F-24", "F-25")
 @pytest.mark.parametrize(("status", "body", "error"), STATUSES)
 def test_f20_to_f25_a_bad_status_is_classified_by_codes(status: int, body: object, error: type[StarError]) -> None:
     """F-13, F-20 to F-25: by status, code, type and field, never by the words of the message."""
     assert type(error_of(raw(body, status))) is error
 
 
+@pytest.mark.fault("F-16", "F-17")
 def test_f16_a_rate_limit_carries_its_time() -> None:
     """F-16, F-17: and so does an overload, where the server names one."""
     limited = error_of(raw(b"", 429, retry_after="7"))
@@ -316,6 +351,63 @@ def test_f16_a_rate_limit_carries_its_time() -> None:
     assert busy.retry_after_s == 3.0
 
 
+@pytest.mark.fault("F-25")
+@pytest.mark.parametrize(
+    ("status", "wish", "is_retryable"),
+    [(503, "false", False), (503, "true", True), (503, "", True), (422, "true", True), (422, "", False)],
+)
+def test_f25_a_server_may_say_whether_to_try_again(status: int, wish: str, is_retryable: bool) -> None:
+    """F-25: and its word counts for more than its status."""
+    assert error_of(raw(b"", status, x_should_retry=wish)).retryable is is_retryable
+
+
+@pytest.mark.fault("F-21")
+def test_f21_the_key_that_is_rejected_is_named() -> None:
+    """F-21: by where it came from; a proxy's refusal is told apart."""
+    assert str(error_of(raw(b"", 401))) == "endpoint e: HTTP 401: the key is rejected (env:KEY)"
+    assert "the proxy rejects" in str(error_of(raw(b"", 407)))
+
+
+def test_an_error_names_the_request() -> None:
+    """So that the people who run the server can find it; by our own name where theirs is not told."""
+    assert str(error_of(raw(b"x", 500, x_request_id="req_1"))).endswith(": x [request req_1]")
+    assert str(error_of(replace(raw(b"x", 500), sent_id="sa-1"))).endswith("[request sa-1]")
+    assert len(str(error_of(raw(b"x", 500, x_request_id="y" * 999)))) < 150
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"content": ""}},
+        {"message": {"content": None, "reasoning": "hm"}},
+        {"message": {"content": None}, "finish_reason": "content_filter"},
+        {"finish_reason": "abort"},
+    ],
+)
+def test_an_error_tells_what_was_served_in_vain(choice: dict[str, Any]) -> None:
+    """What is paid for and of no use is accounted for; a refusal before any work costs nothing."""
+    assert error_of(reply(choice)).wasted == Usage(9, 4)
+    assert error_of(reply(choice, usage=None)).wasted.is_estimated
+    assert error_of(raw(b"", 503)).wasted == Usage()
+
+
+@pytest.mark.fault("F-43")
+def test_f43_the_model_and_its_build_are_on_record() -> None:
+    """F-43: so that a silent change can be told."""
+    completion = decode(reply(system_fingerprint="fp1"), ASKED, SPEC)
+    assert (completion.model, completion.fingerprint) == ("m-2026", "fp1")
+    assert decode(reply(system_fingerprint=7), ASKED, SPEC).fingerprint is None
+
+
+@pytest.mark.fault("F-35")
+def test_f35_the_first_of_two_choices_is_the_one_with_index_0() -> None:
+    """F-35: wherever it stands."""
+    others = [{"index": 1, "message": {"content": "other"}}, {"index": 0, "message": {"content": "mine"}}]
+    assert decode(raw({"choices": others}), ASKED, SPEC).text == "mine"
+    assert decode(raw({"choices": others[:1]}), ASKED, SPEC).text == "other"
+
+
+@pytest.mark.fault("F-21")
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500, 503])
 def test_f21_no_message_holds_the_key(status: int) -> None:
     """F-21: not even where the server echoes it, and no control character gets through either."""

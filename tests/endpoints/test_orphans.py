@@ -61,8 +61,9 @@ def test_only_the_marked_are_found(tmp_path: Path) -> None:
         assert {process.pid for process in orphans.find(ours, "b")} == {second.pid}
 
 
-def test_f49_a_sweep_ends_children_of_children_and_the_stubborn(tmp_path: Path) -> None:
-    """F-49: SIGTERM first, then SIGKILL; whoever inherited the mark goes, and the neighbours stay."""
+@pytest.mark.fault("F-49")
+def test_a_sweep_ends_children_of_children_and_the_stubborn(tmp_path: Path) -> None:
+    """SIGTERM first, then SIGKILL; whoever inherited the mark goes, and the neighbours stay."""
     mark = orphans.mark(tmp_path, "a")
     with running(PARENT, mark) as parent, running(STUBBORN, mark) as stubborn, running(SLEEP, {}) as neighbour:
         assert orphans.sweep(tmp_path, grace_s=0.2) == 3
@@ -73,8 +74,9 @@ def test_f49_a_sweep_ends_children_of_children_and_the_stubborn(tmp_path: Path) 
         assert orphans.sweep(tmp_path) == 0
 
 
-def test_f49_a_pidfile_is_believed_only_for_the_very_process(tmp_path: Path) -> None:
-    """F-49: a recycled pid has another start time, and is left alone."""
+@pytest.mark.fault("F-49")
+def test_a_pidfile_is_believed_only_for_the_very_process(tmp_path: Path) -> None:
+    """A recycled pid has another start time, and is left alone."""
     path = orphans.pidfile(tmp_path, "a")
     with running(SLEEP, {}) as unmarked:
         orphans.write_pidfile(path, unmarked.pid)

@@ -7,13 +7,14 @@ import pytest
 from star_agents.core.calls import Completion
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
+from star_agents.mock.answers import answer
+from star_agents.mock.conduct import Conduct
+from star_agents.mock.journal import sends, served
+from star_agents.mock.script import Chance
+from star_agents.mock.server import MockServer
 from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.fakes.completer import body_of
-from tests.faultd.answers import answer
-from tests.faultd.faults import Chance
-from tests.faultd.journal import sends, served
-from tests.faultd.server import Conduct, Faultd
 
 NUM_CALLS = 300
 
@@ -24,12 +25,13 @@ async def ask_all(fleet: Fleet) -> list[Completion]:
     return [task.result() for task in tasks]
 
 
+@pytest.mark.fault("F-04", "F-05", "F-08", "F-10", "F-16", "F-25", "F-28")
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2])
 def test_nothing_is_lost_mixed_up_or_sent_twice_for_nothing(run: Run, rate: float) -> None:
     """F-04, F-05, F-08, F-10, F-16, F-25, F-28: each call has its own answer; the server saw what we counted."""
 
     async def main() -> None:
-        async with Faultd(Chance(rate, seed=11), conduct=Conduct(latency_s=0.005)) as server:
+        async with MockServer(Chance(rate, seed=11), conduct=Conduct(latency_s=0.005)) as server:
             spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", concurrency=32)
             async with Fleet([spec], 7) as fleet:
                 completions = await ask_all(fleet)
@@ -47,11 +49,12 @@ def test_nothing_is_lost_mixed_up_or_sent_twice_for_nothing(run: Run, rate: floa
     run(main())
 
 
+@pytest.mark.fault("F-01")
 def test_f01_a_server_that_goes_away_and_comes_back(run: Run) -> None:
     """F-01: a crash cuts what is in flight and refuses the rest; when it is back, every call is answered."""
 
     async def main() -> None:
-        async with Faultd(conduct=Conduct(latency_s=0.02)) as server:
+        async with MockServer(conduct=Conduct(latency_s=0.02)) as server:
             spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", concurrency=16)
             async with Fleet([spec], 7) as fleet, asyncio.TaskGroup() as group:
                 asking = group.create_task(ask_all(fleet))
@@ -66,11 +69,12 @@ def test_f01_a_server_that_goes_away_and_comes_back(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.fault("F-06")
 def test_f06_black_holes_among_others(run: Run) -> None:
     """F-06: a send that hears nothing is left at its deadline and tried again; the others never wait for it."""
 
     async def main() -> None:
-        async with Faultd(Chance(0.02, seed=3, names=("black_hole",))) as server:
+        async with MockServer(Chance(0.02, seed=3, names=("black_hole",))) as server:
             timeouts = Timeouts(first_byte_s=0.2)
             spec = EndpointSpec(name="e", base_urls=(server.base_url,), model="m", timeouts=timeouts)
             async with Fleet([spec], 7) as fleet:
