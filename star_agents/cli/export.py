@@ -25,8 +25,12 @@ def export(
     """Write what a run has selected so far; the run may go on meanwhile."""
     from star_agents.cli.runs import existing_run
     from star_agents.storage.export import export as write
+    from star_agents.storage.export import export_dead_letters
 
     folder = existing_run(run)
     target = out or folder.out / row_format
     exported = write(folder.database, target, row_format=row_format.value, candidates=candidates)
+    num_failed = export_dead_letters(folder.database, folder.out)
     typer.echo(f"{exported.data_file}: {exported.contents.rows} rows, {exported.contents.dropped} seeds dropped")
+    if num_failed:
+        typer.echo(f"{folder.out}/dead-letters.jsonl: {num_failed} calls that failed for good")

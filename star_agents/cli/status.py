@@ -16,13 +16,17 @@ ASK_S = 5.0
 def status(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    failures: Annotated[bool, typer.Option("--failures", help="What failed for good, and why.")] = False,
 ) -> None:
-    """Show where a run stands, whether it is running or not."""
+    """Show where a run stands and what it has cost, whether it is running or not."""
     import orjson
 
     from star_agents.cli.runs import existing_run
 
     folder = existing_run(run)
+    if failures:
+        _show_failures(folder, as_json=as_json)
+        return
     told = _ask(folder) or _read(folder)
     if as_json:
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
@@ -32,6 +36,38 @@ def status(
     for pair in told["pairs"]:
         p = "base" if pair["p"] is None else f"p={pair['p']:.3f}"
         typer.echo(f"  {pair['pair']:<32} {p:<8} draws={pair['draws']} wins={pair['wins']}")
+    if told.get("bill"):
+        _show_bill(told)
+
+
+def _show_bill(told: dict[str, Any]) -> None:
+    from pydantic import TypeAdapter
+    from rich.console import Console
+
+    from star_agents.cli.bills import bill_table, summary
+    from star_agents.service.bill import Bill, BudgetStatus
+
+    bill = TypeAdapter(Bill).validate_python(told["bill"])
+    budget = TypeAdapter(BudgetStatus | None).validate_python(told.get("budget"))
+    typer.echo(f"spent: {summary(bill, budget)}")
+    Console().print(bill_table(bill))
+
+
+def _show_failures(folder: "RunFolder", *, as_json: bool) -> None:
+    import orjson
+    from rich.console import Console
+
+    from star_agents.cli.bills import failure_table
+    from star_agents.storage.dead_letters import failure_kinds
+
+    kinds = failure_kinds(folder.database)
+    if as_json:
+        typer.echo(orjson.dumps(kinds, option=orjson.OPT_INDENT_2).decode())
+    elif kinds:
+        Console().print(failure_table(kinds))
+        typer.echo(f"each of them: star-agents export {folder.path} writes {folder.out}/dead-letters.jsonl")
+    else:
+        typer.echo("no call has failed for good")
 
 
 def _ask(folder: "RunFolder") -> dict[str, Any] | None:

@@ -3,17 +3,14 @@
 Law: a stage never acts on a reply that a crash could forget, and a reply that was paid for is never
 bought twice. A call that fails for good is a record like any other; cancellation records nothing. While its
 endpoint is down a call waits: to record it as failed would spend the seed on a fault that is not its own.
+What was served in vain is on the record of the call, whichever way it ends.
 """
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
-from star_agents.core.calls import (
-    CallKey,
-    Failure,
-    Reply,
-    Request,
-)
+from star_agents.core.calls import NOTHING, CallKey, Failure, Reply, Request, Usage
 from star_agents.core.errors import EndpointError, ReplyError
 from star_agents.core.ports import Completer, Store
 
@@ -39,25 +36,33 @@ class Asker:
         if recorded is not None:
             return recorded
         reply = await self._call(request)
-        await self._store.respond(request.key, reply)
+        await self._store.respond(request, reply)
         return reply
 
     async def _call(self, request: Request) -> Reply:
+        sends, wasted = 0, NOTHING  # of tries that an outage ended
         while True:
             try:
-                return await self._completer.complete(request)
+                completion = await self._completer.complete(request)
             except (EndpointError, ReplyError) as error:
+                sends, wasted = sends + error.attempts, wasted + error.wasted
                 if error.blames != "endpoint" or request.endpoint not in self._completer.unavailable():
-                    return _failure(request, error)
+                    return _failure(request, error, sends, wasted)
+            else:
+                if not sends:
+                    return completion
+                return replace(completion, attempts=sends + completion.attempts, wasted=wasted + completion.wasted)
             while request.endpoint in self._completer.unavailable():  # noqa: ASYNC110  # a breaker goes by the clock
                 await asyncio.sleep(DOWN_POLL_S)
 
 
-def _failure(request: Request, error: EndpointError | ReplyError) -> Failure:
+def _failure(request: Request, error: EndpointError | ReplyError, sends: int, wasted: Usage) -> Failure:
     return Failure(
         slot=request.key.slot,
         purpose=request.key.purpose,
         reason=error.reason,
         message=str(error),
         endpoint=request.endpoint,
+        attempts=sends,
+        wasted=wasted,
     )

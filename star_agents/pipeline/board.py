@@ -31,6 +31,14 @@ class Board:
         if self.in_flight >= self.max_in_flight:
             self._has_room.clear()
 
+    def resize(self, max_in_flight: int) -> None:
+        """Let so many seeds be in flight from now on; those that are already, stay."""
+        self.max_in_flight = max_in_flight
+        if self.in_flight < max_in_flight:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
     def publish(self, weights: PairWeights, entries: Sequence[MemoryEntry], *, finished: int) -> None:
         """Show the next version; `finished` seeds have left. Called after the batch is durable, never before.
 

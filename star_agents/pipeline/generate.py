@@ -88,7 +88,8 @@ class Generator:
         agent = self.agents.instruction[slot.pair.instruction]
         key = CallKey(plan.seed.number, Purpose.REWRITE, slot.number)
         chance = rng.derive(self.run_seed, "fence", key.seed, key.purpose, key.slot)
-        reply = await self.asker.ask(self._request(key, agent, self.prompts.rewrite(agent.prompt, plan.seed, chance)))
+        messages = self.prompts.rewrite(agent.prompt, plan.seed, chance)
+        reply = await self.asker.ask(self._request(key, agent, slot, messages))
         if isinstance(reply, Failure):
             return reply
         question = self.prompts.clean_rewrite(reply.text)
@@ -107,16 +108,19 @@ class Generator:
         agent = self.agents.response[slot.pair.response]
         key = CallKey(plan.seed.number, Purpose.RESPOND, slot.number)
         messages = self.prompts.respond(agent.prompt, question, plan.seed)
-        reply = await self.asker.ask(self._request(key, agent, messages))
+        reply = await self.asker.ask(self._request(key, agent, slot, messages))
         if isinstance(reply, Failure):
             return reply
         return Candidate(slot.number, question, reply.text, reply.model, reply.finish_reason)
 
-    def _request(self, key: CallKey, agent: Agent, messages: tuple[Message, ...]) -> Request:
+    def _request(self, key: CallKey, agent: Agent, slot: Slot, messages: tuple[Message, ...]) -> Request:
+        """A shared rewrite is charged to the pair of the slot that asked for it."""
         return Request(
             key=key,
             endpoint=agent.endpoint,
             messages=messages,
             params=agent.params,
             random_seed=rng.derive_int(self.run_seed, "sample", key.seed, key.purpose, key.slot, bits=SEED_BITS),
+            agent=agent.name,
+            pair=str(slot.pair),
         )

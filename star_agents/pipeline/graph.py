@@ -49,11 +49,11 @@ class Stages:
 class Graph:
     """Runs the stages from the first plan to the last commit; runs once."""
 
-    def __init__(self, stages: Stages, board: Board) -> None:
+    def __init__(self, stages: Stages, board: Board, *, most_in_flight: int | None = None) -> None:
+        """`most_in_flight` is what the board's number will never be above, where it is not to stay as it is."""
         self._stages = stages
-        self._board = board
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        in_flight = board.max_in_flight
+        self._most_in_flight = in_flight = most_in_flight or board.max_in_flight
         self.plans = Channel[Plan]("plans", 1)
         self.candidates = Channel[Settled]("candidates", max(2 * BATCH_SEEDS, in_flight // 4))
         self.unjudged = Channel[Settled | Scored]("unjudged", self.candidates.statistics().capacity)
@@ -66,7 +66,7 @@ class Graph:
         Raises:
             ExceptionGroup: a stage failed; the others were cancelled.
         """
-        stages, workers = self._stages, self._board.max_in_flight
+        stages, workers = self._stages, self._most_in_flight
         settled = [self.candidates.sender()]
         scored: list[Sender[Any]] = [self.marks.sender()]
         unjudged: Sender[Any] = self.unjudged.sender()

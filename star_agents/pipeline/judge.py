@@ -13,6 +13,7 @@ from star_agents.core.calls import CallKey, Purpose, Request
 from star_agents.core.records import (
     Agent,
     Candidate,
+    Plan,
     Settled,
     Verdict,
 )
@@ -74,16 +75,16 @@ class Judge:
         reference = settled.reference()
         assert reference is not None, "without a reference a rule has spoken"  # noqa: S101  # a programmer's mistake
         orders = (False, True) if self.swap else (False,)
-        number = settled.plan.seed.number
+        plan = settled.plan
         async with asyncio.TaskGroup() as group:
-            labels = [group.create_task(self._ask(number, reference, candidates[slot], order)) for order in orders]
+            labels = [group.create_task(self._ask(plan, reference, candidates[slot], order)) for order in orders]
         return combine(slot, [label.result() for label in labels])
 
-    async def _ask(self, number: int, reference: Candidate, candidate: Candidate, swapped: bool) -> Label:  # noqa: FBT001  # one order
+    async def _ask(self, plan: Plan, reference: Candidate, candidate: Candidate, swapped: bool) -> Label:  # noqa: FBT001  # one order
         purpose = Purpose.JUDGE_SWAPPED if swapped else Purpose.JUDGE
         label: Label = "unparsed"
         for ordinal in range(ASKS):
-            key = CallKey(number, purpose, candidate.slot, ordinal)
+            key = CallKey(plan.seed.number, purpose, candidate.slot, ordinal)
             names = (key.seed, key.purpose, key.slot, key.ordinal)
             call = self.prompts.judge(
                 reference,
@@ -93,7 +94,16 @@ class Judge:
                 rng=rng.derive(self.run_seed, "fence", *names),
             )
             random_seed = rng.derive_int(self.run_seed, "sample", *names, bits=SEED_BITS)
-            request = Request(key, self.agent.endpoint, call.messages, self.agent.params, random_seed)
+            request = Request(
+                key=key,
+                endpoint=self.agent.endpoint,
+                messages=call.messages,
+                params=self.agent.params,
+                random_seed=random_seed,
+                agent=self.agent.name,
+                pair=str(plan.slots[candidate.slot].pair),
+                choices=call.choices,
+            )
             label = call.read(await self.asker.ask(request))
             if label != "unparsed":
                 break

@@ -7,19 +7,23 @@ taking in: a plan recorded but not passed on is found open by the next start.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from star_agents.core import rng
 from star_agents.core.cast import Agents
 from star_agents.core.ports import Completer, Embedder, SeedSource, Store
-from star_agents.core.records import AgentPair, Plan, Seed
+from star_agents.core.records import AgentPair, PairWeights, Plan, Seed
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.channel import Sender
 from star_agents.policy.sampling import DrawOptions, draw
+from star_agents.traffic.tilt import tilt
 
 READ_AHEAD = 32
 """Seeds read and embedded together: large enough to fill an embedder's batch, small enough to start soon."""
+
+LEANING = 2.0
+"""How strongly a capacity-aware draw leans; a pair keeps at least half of its p (`traffic.tilt`)."""
 
 MASK_POLL_S = 1.0
 """How often to look again when a seed could not be asked, or not judged."""
@@ -41,17 +45,27 @@ class Planner:
     judge_endpoint: str
     options: DrawOptions
     run_seed: int
+    idle_shares: Callable[[], Mapping[str, float]] | None = None
+    """By endpoint, how much of its capacity is free now; given where the draw is to lean towards that."""
 
     async def run(self, plans: Sender[Plan], reopened: Sequence[Plan]) -> None:
-        """Pass on the plans an earlier start left open, then plan the source to its end."""
+        """Pass on the plans an earlier start left open, then plan the source to its end.
+
+        A plan does not wait for the one before it to be durable: a store records them in the order in which they
+        are asked for, so what a crash leaves is always the first plans, and one commit holds many of them.
+        """
         for plan in reopened:
             await self.board.enter()
             await plans.send(plan)
-        async for seed, embedding in self._embedded():
-            await self.board.enter()
-            plan = await self._plan(seed, embedding)
-            await self.store.assign(plan)
-            await plans.send(plan)
+        async with asyncio.TaskGroup() as group:
+            async for seed, embedding in self._embedded():
+                await self.board.enter()
+                plan = await self._plan(seed, embedding)
+                group.create_task(self._pass_on(plan, plans))
+
+    async def _pass_on(self, plan: Plan, plans: Sender[Plan]) -> None:
+        await self.store.assign(plan)
+        await plans.send(plan)
 
     async def _embedded(self) -> AsyncIterator[tuple[Seed, bytes]]:
         while seeds := await self.source.read(READ_AHEAD):
@@ -64,7 +78,7 @@ class Planner:
 
     async def _plan(self, seed: Seed, embedding: bytes) -> Plan:
         masked = await self._masked()
-        weights = self.board.weights
+        weights = self._leaning(self.board.weights)
         pool = self.board.memory.pool(embedding) if embedding else ()
         slots = draw(
             weights,
@@ -96,6 +110,14 @@ class Planner:
                 log.warning("planning waits for endpoints %s", ", ".join(sorted(down)))
                 told = down
             await asyncio.sleep(MASK_POLL_S)
+
+    def _leaning(self, weights: PairWeights) -> PairWeights:
+        """The weights to draw by; the propensities of the draw are theirs."""
+        if self.idle_shares is None:
+            return weights
+        idle = self.idle_shares()
+        shares = [min(idle[name] for name in self.agents.endpoints_of(pair)) for pair in weights.pairs]
+        return replace(weights, p=tilt(weights.p, shares, LEANING))
 
     def _down(self, pairs: Sequence[AgentPair], down: frozenset[str]) -> frozenset[AgentPair]:
         return frozenset(pair for pair in pairs if down & self.agents.endpoints_of(pair))

@@ -31,12 +31,21 @@ from star_agents.core.rng import derive
 from star_agents.policy.fence import draw_token, fenced
 from star_agents.policy.rewrites import clean_rewrite
 from star_agents.policy.template import PromptTemplate
-from star_agents.policy.verdicts import Label, parse_verdict
+from star_agents.policy.verdicts import (
+    LABELS,
+    TIE_MARGIN,
+    Choice,
+    Label,
+    most_probable,
+    parse_label,
+    parse_verdict,
+)
 
 T = TypeVar("T")
 
 _SUFFIX = ".jinja"
 _HASH_BYTES = 8
+_LABEL_SUFFIX = "_label"
 
 
 def _read_shipped() -> dict[Role, dict[str, str]]:
@@ -63,6 +72,12 @@ def builtin_names(role: str) -> tuple[str, ...]:
     return tuple(sorted(_SHIPPED[Role(role)]))
 
 
+def judge_template(name: str, *, by_choice: bool) -> str:
+    """The judge's template that a name in the config means: a shipped one has a twin that asks for a label alone."""
+    twin = name + _LABEL_SUFFIX
+    return twin if by_choice and twin in _SHIPPED[Role.JUDGE] else name
+
+
 def agent_version(*, role: Role, prompt: str, custom: Mapping[str, str], model: str, params: SamplingParams) -> str:
     """A short hash of all that makes an agent what it is: its prompt's text, its model and its parameters.
 
@@ -80,17 +95,27 @@ class JudgeCall:
     messages: tuple[Message, ...]
     is_swapped: bool
     """False: the reference is A and the candidate B. True: the other way round."""
+    choices: tuple[str, ...] = ()
+    """The labels it is to choose from; none where it is to write, and end with a verdict."""
+    margin: float = TIE_MARGIN
 
     def read(self, reply: Reply) -> Label:
-        """What the reply says of the candidate; a reply that was cut says nothing."""
+        """What the reply says of the candidate; the text of a reply that was cut says nothing."""
         if not isinstance(reply, Completion):
             return "failed"
-        choice = parse_verdict(reply.text, is_truncated=reply.finish_reason is FinishReason.LENGTH)
+        choice = self._choice(reply)
         if choice is None:
             return "unparsed"
         if choice == "tie":
             return "tie"
         return "win" if (choice == "A") == self.is_swapped else "loss"
+
+    def _choice(self, reply: Completion) -> Choice | None:
+        is_truncated = reply.finish_reason is FinishReason.LENGTH
+        if not self.choices:
+            return parse_verdict(reply.text, is_truncated=is_truncated)
+        told = most_probable(reply.choice_p, self.margin) if reply.choice_p else None
+        return told or parse_label(reply.text, is_truncated=is_truncated)
 
 
 class Prompts:
@@ -104,17 +129,23 @@ class Prompts:
     clean_rewrite = staticmethod(clean_rewrite)
 
     def __init__(
-        self, custom: Mapping[str, str], *, pairwise: str = "pairwise", pairwise_data: str = "pairwise_data"
+        self,
+        custom: Mapping[str, str],
+        *,
+        pairwise: str = "pairwise",
+        pairwise_data: str = "pairwise_data",
+        tie_margin: float | None = None,
     ) -> None:
-        """Compile every template.
+        """Compile every template. With a `tie_margin` the judge is asked for a label, not for a text.
 
         Raises:
             ConfigError: some of `custom` are no Jinja templates; one line for each.
         """
         self._shipped = {role: _compiled(texts) for role, texts in _SHIPPED.items()}
         self._custom = _compiled(custom)
-        self._pairwise = pairwise
-        self._pairwise_data = pairwise_data
+        self._pairwise = judge_template(pairwise, by_choice=tie_margin is not None)
+        self._pairwise_data = judge_template(pairwise_data, by_choice=tie_margin is not None)
+        self._tie_margin = tie_margin
 
     def rewrite(self, prompt: str, seed: Seed, rng: Random) -> tuple[Message, ...]:
         """What an instruction agent is sent (Eq. 2). The template has `instruction`, fenced, and `fence`."""
@@ -151,7 +182,10 @@ class Prompts:
         token = draw_token(rng, list(texts.values()))
         variables = {name: fenced(name.replace("_", " ").upper(), token, text) for name, text in texts.items()}
         name = self._pairwise if same_instruction else self._pairwise_data
-        return JudgeCall(self._template(Role.JUDGE, name).render(variables | {"fence": token}), swapped)
+        messages = self._template(Role.JUDGE, name).render(variables | {"fence": token})
+        if self._tie_margin is None:
+            return JudgeCall(messages, swapped)
+        return JudgeCall(messages, swapped, tuple(LABELS), self._tie_margin)
 
     def check(self, agents: Iterable[Agent]) -> None:
         """Try the template of each agent, and the judge's two, on sample texts.

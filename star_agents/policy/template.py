@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from jinja2 import DictLoader, StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from star_agents.core.calls import Message
@@ -49,6 +50,8 @@ class _Part:
     role: str
     offset: int
     template: Template
+    variables: frozenset[str]
+    """What it uses; where that is nothing, it says the same every time."""
 
 
 class PromptTemplate:
@@ -65,10 +68,14 @@ class PromptTemplate:
         border = next((number for number, line in enumerate(lines) if line.strip() == BORDER), -1)
         parts = [("system", 0, lines[: max(border, 0)]), ("user", border + 1, lines[border + 1 :])]
         self._parts = [
-            _Part(role, offset, self._compile("\n".join(part), offset))
+            self._compile(role, offset, "\n".join(part))
             for role, offset, part in parts
             if any(line.strip() for line in part)
         ]
+        self._said: dict[str, Message] = {}
+        """Messages of parts without variables, by role."""
+        self.variables = frozenset[str]().union(*(part.variables for part in self._parts))
+        """What rendering needs to be given."""
         if not self._parts or self._parts[-1].role != "user":
             raise ConfigError(f"prompt {name}, line {len(lines)}: there is no text for the user message")
 
@@ -78,13 +85,20 @@ class PromptTemplate:
         Raises:
             ConfigError: the template uses what it is not given, or fails.
         """
-        return tuple(Message(part.role, self._render(part, variables)) for part in self._parts)
+        return tuple(self._said.get(part.role) or self._message(part, variables) for part in self._parts)
 
-    def _compile(self, text: str, offset: int) -> Template:
+    def _compile(self, role: str, offset: int, text: str) -> _Part:
         try:
-            return _SANDBOX.from_string(text)
+            used = find_undeclared_variables(_SANDBOX.parse(text))
+            return _Part(role, offset, _SANDBOX.from_string(text), frozenset(used))
         except TemplateSyntaxError as error:
             raise self._error(offset + error.lineno, error) from error
+
+    def _message(self, part: _Part, variables: Mapping[str, object]) -> Message:
+        message = Message(part.role, self._render(part, variables))
+        if not part.variables:
+            self._said[part.role] = message
+        return message
 
     def _render(self, part: _Part, variables: Mapping[str, object]) -> str:
         try:

@@ -1,13 +1,14 @@
 """What a judge's reply says, and what needs no judge (Eq. 6).
 
-Law: a verdict is read from one place, the judge's own last line, which must be a verdict and nothing else.
-No text of a candidate, wherever it stands in a reply, is ever searched for one.
+Law: a verdict is read from one place: the judge's own last line, which must be a verdict and nothing else, or,
+where the judge is asked for a label alone, the probabilities of the labels, or a reply that is one label and nothing
+else. No text of a candidate, wherever it stands in a reply, is ever searched for one.
 """
 
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from star_agents.core.records import Settled, Verdict, VerdictSource
@@ -19,9 +20,15 @@ Label = Literal["win", "loss", "tie", "unparsed", "failed"]
 BASE_BETTER, TIE, CANDIDATE_BETTER = 0.0, 0.5, 1.0
 """The values of pi_llm."""
 
+LABELS: Mapping[str, Choice] = {"A": "A", "B": "B", "C": "tie"}
+"""What a judge that chooses is offered, and what it means: single letters, because each is one token everywhere."""
+TIE_MARGIN = 0.1
+"""Where the two most probable labels are no further apart than this, it is a tie."""
+
 _DECORATION = str.maketrans("", "", "*_`~#>\"'[](){}")
 _VERDICT = re.compile(r"(?:final )?verdict ?[:=] ?(a|b|tie)[.!]?")
-_CHOICES: dict[str, Choice] = {"a": "A", "b": "B", "tie": "tie"}
+_LABEL = re.compile(r"(?:(?:final )?verdict ?[:=] ?)?(a|b|c|tie)[.!]?")
+_CHOICES: dict[str, Choice] = {"a": "A", "b": "B", "c": "tie", "tie": "tie"}
 _AGREED = {"win": CANDIDATE_BETTER, "loss": BASE_BETTER}
 
 
@@ -33,9 +40,30 @@ def parse_verdict(text: str, *, is_truncated: bool = False) -> Choice | None:
     """
     lines = text.split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "")
-    plain = " ".join(last.translate(_DECORATION).split()).lower()
-    found = _VERDICT.fullmatch(plain)
+    found = _VERDICT.fullmatch(_plain(last))
     return None if found is None or is_truncated else _CHOICES[found[1]]
+
+
+def parse_label(text: str, *, is_truncated: bool = False) -> Choice | None:
+    """Read a whole reply that is to be one of `LABELS`; as forgiving as `parse_verdict`, and no more."""
+    found = _LABEL.fullmatch(_plain(text))
+    return None if found is None or is_truncated else _CHOICES[found[1]]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.translate(_DECORATION).split()).lower()
+
+
+def most_probable(label_p: Mapping[str, float], margin: float = TIE_MARGIN) -> Choice | None:
+    """The choice that the probabilities of `LABELS` speak for, a tie where the best two are within `margin`.
+
+    None where no label has a probability.
+    """
+    ranked = sorted(((label_p.get(label, 0.0), label) for label in LABELS), reverse=True)
+    (best, label), (second, _) = ranked[:2]
+    if best <= 0.0:
+        return None
+    return "tie" if best - second <= margin else LABELS[label]
 
 
 def combine(slot: int, labels: Sequence[Label]) -> Verdict:

@@ -10,9 +10,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
+from star_agents.endpoints.choice_probe import settled
+from star_agents.endpoints.descriptors import fitted
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.local import LocalServer, sweep
-from star_agents.endpoints.spec import LocalServerSpec
+from star_agents.endpoints.launcher import Machine
+from star_agents.endpoints.local import sweep
+from star_agents.endpoints.purse import Purse
+from star_agents.endpoints.replicas import LocalReplicas
+from star_agents.endpoints.spec import EndpointSpec
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.evolve import EvolveOptions, Evolver
@@ -29,13 +34,17 @@ from star_agents.scoring.pool import EmbedderPool, ScorerPool
 from star_agents.scoring.settings import ScoringSettings
 from star_agents.scoring.zoo import resolve
 from star_agents.service import wiring
-from star_agents.service.engine import Engine
+from star_agents.service.bill import spent_on
+from star_agents.service.engine import Engine, seeds_by_source
+from star_agents.service.intake import Intake, Outlook, worst_seed
 from star_agents.service.job import Inputs, Job, check_folder, gather_inputs
 from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
+from star_agents.service.sizing import Sizer
 from star_agents.service.together import opened_together
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.seeds import Seeds, open_seeds
 from star_agents.storage.store import RunStore
+from star_agents.traffic.budget import Budget
 
 Report = Callable[[str], None]
 """Takes one line that says what is being waited for."""
@@ -55,20 +64,18 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     await asyncio.to_thread(check_folder, job, inputs)
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
         recovered = await store.load(capacity=settings.memory.capacity)
-        source, limit = await _open_source(job, inputs, recovered)
+        source = await _open_source(job, recovered)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
         async with opened_together(_models(job)) as opened:
             models = Models.sort(opened)
-            specs = [
-                wiring.endpoint_spec(name, section, inputs.secrets.get(name), models.servers.get(name))
-                for name, section in settings.endpoints.items()
-            ]
-            async with Fleet(specs, settings.run.seed) as fleet:
+            specs = await _specs(settings, inputs, models)
+            purse = _purse(settings, recovered)
+            async with Fleet(specs, settings.run.seed, purse=purse) as fleet:
                 report("asking every endpoint whether it is there")
                 await fleet.preflight()
                 memory = await asyncio.to_thread(_remembered, settings.memory, recovered)
-                yield _join(job, inputs, recovered, Opened(store, source, limit, models, fleet, memory))
+                yield _join(job, inputs, recovered, Opened(store, source, models, fleet, purse, memory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,14 @@ class Models:
 
     scorer: ScorerPool
     embedder: EmbedderPool | None
-    servers: Mapping[str, LocalServer]
+    servers: Mapping[str, LocalReplicas]
 
     @classmethod
     def sort(cls, opened: Sequence[object]) -> Self:
         """Tell what `opened_together` gave back apart."""
         (scorer,) = (part for part in opened if isinstance(part, ScorerPool))
         embedders = [part for part in opened if isinstance(part, EmbedderPool)]
-        servers = {part.name: part for part in opened if isinstance(part, LocalServer)}
+        servers = {part.name: part for part in opened if isinstance(part, LocalReplicas)}
         return cls(scorer, embedders[0] if embedders else None, servers)
 
 
@@ -94,19 +101,32 @@ class Opened:
 
     store: RunStore
     source: Seeds
-    limit: int
     models: Models
     fleet: Fleet
+    purse: Purse
     memory: MemoryBank
 
 
-async def _open_source(job: Job, inputs: Inputs, recovered: Recovered) -> tuple[Seeds, int]:
-    """The seeds that no earlier start has planned, and the number at which this start ends."""
-    start, limit = recovered.standing.next_seed, inputs.num_seeds
-    if job.limit is not None:
-        limit = min(limit, start + job.limit)
+async def _open_source(job: Job, recovered: Recovered) -> Seeds:
+    """The seeds that no earlier start has planned."""
     seeds = job.settings.seeds
-    return await open_seeds(seeds.path, row_format=seeds.format, start=start, limit=limit), limit
+    return await open_seeds(seeds.path, row_format=seeds.format, start=recovered.standing.next_seed, limit=seeds.limit)
+
+
+async def _specs(settings: Settings, inputs: Inputs, models: Models) -> list[EndpointSpec]:
+    """What the fleet is told: as configured, within this process's means, and as the judge's server can be asked."""
+    specs = [
+        wiring.endpoint_spec(name, section, inputs.secrets[name], models.servers.get(name))
+        for name, section in settings.endpoints.items()
+    ]
+    chooses = settings.judge.endpoint if settings.judge.verdict == "choice" else None
+    return [await settled(spec) if spec.name == chooses else spec for spec in fitted(specs)]
+
+
+def _purse(settings: Settings, recovered: Recovered) -> Purse:
+    """The run's money, with what earlier starts have spent taken out."""
+    spent = spent_on(recovered.standing.spend, wiring.prices_of(settings))
+    return Purse(Budget(settings.budget.usd, settings.budget.tokens, spent))
 
 
 def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
@@ -121,9 +141,10 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
         ifd=scoring.ifd,
         template=scoring.template,
     )
+    machine = Machine()
     parts: list[AbstractAsyncContextManager[Any]] = [
         ScorerPool(settings, log_dir=job.folder.logs, environ=job.environ),
-        *(LocalServer(_server_spec(job, name, section), job.folder.path) for name, section in _local(job.settings)),
+        *(_replicas(job, name, section, machine) for name, section in _local(job.settings)),
     ]
     if memory.embedder is not None:
         model = resolve(memory.embedder, job.cache_dir)
@@ -131,9 +152,10 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
     return parts
 
 
-def _server_spec(job: Job, name: str, section: LocalEndpoint) -> LocalServerSpec:
+def _replicas(job: Job, name: str, section: LocalEndpoint, machine: Machine) -> LocalReplicas:
     model = resolve(section.model, job.cache_dir)
-    return wiring.server_spec(name, section, model=model, environ=job.environ)
+    specs = wiring.server_specs(name, section, model=model, environ=job.environ)
+    return LocalReplicas(name, specs, job.folder.path, machine=machine)
 
 
 def _local(settings: Settings) -> list[tuple[str, LocalEndpoint]]:
@@ -152,16 +174,18 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
     """Wire the open parts."""
     settings, standing = job.settings, recovered.standing
     begun = uniform(inputs.pool)
-    in_flight = wiring.max_in_flight(settings, opened.fleet.total_concurrency)
+    bounds = wiring.in_flight_bounds(settings)
+    in_flight = wiring.first_in_flight(settings, bounds, opened.fleet.total_limit)
     board = Board(standing.weights or begun, opened.memory, max_in_flight=in_flight)
     asker = Asker(opened.fleet, opened.store, recovered.replies)
     evolver = _evolver(settings, inputs, recovered, board, opened.store)
     grading = evolver.grading
+    intake = Intake(opened.source, _outlook(job, inputs, board, evolver, opened.purse), limit=job.limit)
     stages = Stages(
         planner=Planner(
             board=board,
             store=opened.store,
-            source=opened.source,
+            source=intake,
             embedder=opened.models.embedder,
             completer=opened.fleet,
             agents=inputs.agents,
@@ -173,6 +197,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
                 replacement=settings.sampling.replacement,
             ),
             run_seed=settings.run.seed,
+            idle_shares=opened.fleet.idle_shares if settings.sampling.capacity_aware else None,
         ),
         generator=Generator(
             asker=asker,
@@ -198,16 +223,27 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         inputs=inputs,
         reopened=recovered.open_plans,
         weights_at_start=begun,
-        spent_before=standing.spend,
-        limit=opened.limit,
-        skipped_before=standing.next_seed - standing.finished - standing.in_flight,
-        graph=Graph(stages, board),
+        begun=standing,
+        spend=standing.spend,
+        purse=opened.purse,
+        intake=intake,
+        graph=Graph(stages, board, most_in_flight=bounds.at_most),
+        sizer=Sizer(board, opened.fleet.snapshot, lambda: evolver.last, bounds),
         board=board,
         evolver=evolver,
         fleet=opened.fleet,
         scorer=opened.models.scorer,
         servers=tuple(opened.models.servers.values()),
         source=opened.source,
+    )
+
+
+def _outlook(job: Job, inputs: Inputs, board: Board, evolver: Evolver, purse: Purse) -> Outlook:
+    return Outlook(
+        budget=purse.budget,
+        worst=worst_seed(job.settings, inputs),
+        num_open=lambda: board.in_flight,
+        num_finished=lambda: sum(seeds_by_source(evolver.tally).values()),
     )
 
 

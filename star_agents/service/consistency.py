@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from star_agents.core.records import KEEP
+from star_agents.endpoints.replicas import deal
 from star_agents.policy.prompts import builtin_names
 from star_agents.service.settings import (
     AgentsSection,
@@ -20,6 +21,7 @@ from star_agents.service.settings import (
     MemorySection,
     OpenAIEndpoint,
     PairsSection,
+    RemoteSection,
     SamplingSection,
 )
 from star_agents.service.wiring import pool_of
@@ -40,8 +42,24 @@ def inconsistencies(sections: Sections) -> Iterator[Problem]:
 
 def _endpoints(endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
     for name, endpoint in endpoints.items():
-        if isinstance(endpoint, OpenAIEndpoint) and (endpoint.base_url is None) == (endpoint.base_urls is None):
+        if isinstance(endpoint, LocalEndpoint):
+            yield from _gpus(("endpoints", name, "gpus"), endpoint)
+        if not isinstance(endpoint, RemoteSection):
+            continue
+        num_given = (endpoint.base_url is not None) + (endpoint.base_urls is not None)
+        if num_given > 1 or (num_given == 0 and isinstance(endpoint, OpenAIEndpoint)):
             yield ("endpoints", name), "give either base_url or base_urls"
+        if endpoint.proxy_auth is not None and endpoint.proxy is None:
+            yield ("endpoints", name, "proxy_auth"), "there is no proxy to tell it to; give one"
+        if endpoint.ca_file is not None and not FilePath(endpoint.ca_file).is_file():
+            yield ("endpoints", name, "ca_file"), "no such file; give certificates in PEM form"
+
+
+def _gpus(path: Path, endpoint: LocalEndpoint) -> Iterator[Problem]:
+    try:
+        deal(endpoint.gpus, endpoint.replicas)
+    except ValueError as error:
+        yield path, str(error)
 
 
 def _agents(agents: AgentsSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
@@ -104,7 +122,8 @@ def _budget(budget: BudgetSection, endpoints: Mapping[str, Endpoint]) -> Iterato
         return
     for name, endpoint in endpoints.items():
         if not isinstance(endpoint, LocalEndpoint) and endpoint.price is None:
-            yield ("endpoints", name), "a dollar budget needs a price here (0 where it costs nothing)"
+            free = "{input: 0, output: 0} where it costs nothing"
+            yield ("endpoints", name), f"a dollar budget needs a price here ({free})"
 
 
 def _known(path: Path, name: str, known: Iterable[str], what: str) -> Iterator[Problem]:

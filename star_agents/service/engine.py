@@ -5,21 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from star_agents.core.records import PairWeights, Plan, RowSource
+from star_agents.core.records import PairWeights, Plan, RowSource, Tally
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.purse import Purse
+from star_agents.endpoints.replicas import LocalReplicas
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.evolve import Evolver
 from star_agents.pipeline.graph import Graph
 from star_agents.scoring.pool import ScorerPool
+from star_agents.service.bill import Bill, BudgetStatus, bill, budget_status
+from star_agents.service.intake import Intake
 from star_agents.service.job import Inputs, Job
-from star_agents.service.settings import Endpoint, OpenAIEndpoint
-from star_agents.storage.export import Exported, export
-from star_agents.storage.recovery import Spend
+from star_agents.service.sizing import Sizer
+from star_agents.service.wiring import prices_of
+from star_agents.storage.dead_letters import FailureKind, failure_kinds
+from star_agents.storage.export import Exported, export, export_dead_letters
+from star_agents.storage.recovery import Standing, read_spend
 from star_agents.storage.seeds import Seeds
-
-TOKENS_PER_PRICE = 1_000_000
-"""Prices are dollars per million tokens."""
+from star_agents.storage.spending import Account, Spend
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,17 +33,19 @@ class Engine:
     inputs: Inputs
     reopened: tuple[Plan, ...]
     weights_at_start: PairWeights
-    spent_before: Mapping[str, Spend]
-    skipped_before: int
-    """Unusable rows that earlier starts came upon."""
-    limit: int
-    """Seeds are numbered below this; smaller than `inputs.num_seeds` where this start was given a limit."""
+    begun: Standing
+    """Where the run stood when this start began."""
+    spend: Mapping[Account, Spend]
+    """As of the last look into the store."""
+    purse: Purse
+    intake: Intake
     graph: Graph
+    sizer: Sizer
     board: Board
     evolver: Evolver
     fleet: Fleet
     scorer: ScorerPool
-    servers: tuple[LocalServer, ...]
+    servers: tuple[LocalReplicas, ...]
     source: Seeds
 
     async def run(self) -> None:
@@ -48,61 +53,61 @@ class Engine:
         await self.graph.run(self.reopened)
 
     async def export(self) -> Exported:
-        """Write the data set of everything learnt so far.
+        """Write the data set of everything learnt so far, and the calls that failed for good.
 
         Raises:
             StoreError: a row is damaged, or the output cannot be written.
         """
         output, folder = self.job.settings.output, self.job.folder
         write = partial(export, row_format=output.format, candidates=output.candidates)
+        await asyncio.to_thread(export_dead_letters, folder.database, folder.out)
         return await asyncio.to_thread(write, folder.database, folder.out / output.format)
+
+    async def failures(self) -> tuple[FailureKind, ...]:
+        """How many calls failed for good, by endpoint and reason, over all starts.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await asyncio.to_thread(failure_kinds, self.job.folder.database)
 
     @property
     def seeds_done(self) -> int:
         """Seeds learnt from, over all starts."""
-        return sum(self._rows().values())
+        return sum(seeds_by_source(self.evolver.tally).values())
 
     @property
     def seeds_total(self) -> int:
         """Seeds that this start will end with; rows found unusable are none."""
-        return self.limit - self.skipped_before - self.source.bad
+        before = self.begun.finished + self.begun.in_flight
+        skipped = self.begun.next_seed - before + self.source.bad
+        usable, limit = self.inputs.num_seeds - skipped, self.job.limit
+        return usable if limit is None else min(usable, before + limit)
 
     @property
     def seeds_kept(self) -> int:
         """Those that left a row."""
-        return sum(count for source, count in self._rows().items() if source is not RowSource.DROPPED)
+        rows = seeds_by_source(self.evolver.tally)
+        return sum(count for source, count in rows.items() if source is not RowSource.DROPPED)
 
-    def _rows(self) -> dict[RowSource, int]:
-        events = self.evolver.tally.events
-        return {source: events.get(f"row.{source}", 0) for source in RowSource}
+    async def look_up_spend(self) -> None:
+        """See what is booked in the store by now; what is shown is what is durable.
 
-    def over_budget(self) -> str | None:
-        """Why the run must stop taking in, or None while there is money and room."""
-        budget, spent = self.job.settings.budget, self._spent()
-        tokens = sum(spend.input_tokens + spend.output_tokens for spend in spent.values())
-        if budget.tokens is not None and tokens >= budget.tokens:
-            return f"budget.tokens: {tokens} of {budget.tokens} tokens are spent"
-        endpoints = self.job.settings.endpoints
-        dollars = sum(_dollars(endpoints[name], spend) for name, spend in spent.items() if name in endpoints)
-        if budget.usd is not None and dollars >= budget.usd:
-            return f"budget.usd: {dollars:.2f} of {budget.usd:.2f} dollars are spent"
-        return None
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self.spend = await asyncio.to_thread(read_spend, self.job.folder.database)
 
-    def _spent(self) -> dict[str, Spend]:
-        """Tokens by endpoint, over all starts."""
-        spent = dict(self.spent_before)
-        for endpoint in self.fleet.snapshot():
-            before = spent.get(endpoint.name, Spend())
-            spent[endpoint.name] = Spend(
-                input_tokens=before.input_tokens + endpoint.input_tokens,
-                output_tokens=before.output_tokens + endpoint.output_tokens,
-            )
-        return spent
+    def bill(self) -> Bill:
+        """What the run has cost, over all starts, when it was last looked up."""
+        return bill(self.spend, prices_of(self.job.settings))
+
+    def budget(self) -> BudgetStatus | None:
+        """The ceilings and what is below them now, or None where there is no ceiling."""
+        budget = self.purse.budget
+        return budget_status(budget, waiting=self.purse.waiting) if budget.is_limited else None
 
 
-def _dollars(endpoint: Endpoint, spend: Spend) -> float:
-    """What an endpoint has cost; one without a price costs nothing (a dollar budget demands prices)."""
-    if not isinstance(endpoint, OpenAIEndpoint) or endpoint.price is None:
-        return 0.0
-    cost = spend.input_tokens * endpoint.price.input + spend.output_tokens * endpoint.price.output
-    return cost / TOKENS_PER_PRICE
+def seeds_by_source(tally: Tally) -> dict[RowSource, int]:
+    """Seeds learnt from, by where their row came from."""
+    return {source: tally.events.get(f"row.{source}", 0) for source in RowSource}

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from star_agents.service.settings import Settings
 from star_agents.service.yaml_source import dotted
@@ -22,12 +23,22 @@ SAFE = (
     "endpoints.*.engine",
     "endpoints.*.base_url*",
     "endpoints.*.api_key",
+    "endpoints.*.key_header",
     "endpoints.*.concurrency",
+    "endpoints.*.pacing",
     "endpoints.*.requests_per_minute",
-    "endpoints.*.tokens_per_minute",
+    "endpoints.*tokens_per_minute",
     "endpoints.*.timeouts.*",
+    "endpoints.*.stream",
+    "endpoints.*.stream_end",
+    "endpoints.*.proxy*",
+    "endpoints.*.ca_file",
+    "endpoints.*.idempotency_key",
+    "endpoints.*.max_tokens_field",
+    "endpoints.*.choices",
     "endpoints.*.price*",
     "endpoints.*.gpus*",
+    "endpoints.*.replicas",
     "endpoints.*.args*",
     "endpoints.*.python",
     "endpoints.*.start_s",
@@ -49,8 +60,7 @@ def record(settings: Settings, prompts: Mapping[str, str]) -> str:
     `prompts` are the texts of template files, kept as digests: a file that was edited is another agent.
     """
     digests = {name: _digest(text.encode()) for name, text in prompts.items()}
-    kept = settings.model_dump(mode="json", exclude={"endpoints": {"__all__": {"headers"}}})
-    return orjson.dumps(kept | {"prompt_files": digests}).decode()
+    return _dumped(settings, digests)
 
 
 def fingerprint(config: str) -> str:
@@ -59,13 +69,32 @@ def fingerprint(config: str) -> str:
 
 
 def differences(begun: str, now: str) -> list[str]:
-    """One line for each field of identity in which two recorded configs differ."""
-    before, after = _identity(begun), _identity(now)
+    """One line for each field of identity in which two recorded configs differ.
+
+    A key that the version which recorded `begun` did not have counts with its default of today.
+    """
+    before, after = _identity(_completed(begun)), _identity(now)
     return [
         f"{path}: was {_show(before.get(path))}, is {_show(after.get(path))}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]
+
+
+def _completed(config: str) -> str:
+    """The same with today's keys; one that today's model does not take is left as it is."""
+    recorded = orjson.loads(config)
+    digests = recorded.pop("prompt_files", {})
+    try:
+        settings = Settings.model_validate_json(orjson.dumps(recorded))
+    except ValidationError:
+        return config
+    return _dumped(settings, digests)
+
+
+def _dumped(settings: Settings, digests: Mapping[str, str]) -> str:
+    kept = settings.model_dump(mode="json", exclude={"endpoints": {"__all__": {"headers"}}})
+    return orjson.dumps(kept | {"prompt_files": digests}).decode()
 
 
 def _identity(config: str) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from star_agents.core import clock
 from star_agents.core.cast import Agents
 from star_agents.core.errors import ConfigError, RunExistsError
 from star_agents.core.records import Agent, AgentPair
-from star_agents.core.secret import Secret
 from star_agents.policy.prompts import Prompts
 from star_agents.service import wiring
 from star_agents.service.identity import differences, fingerprint, record
-from star_agents.service.secret_refs import resolve_secrets
+from star_agents.service.secret_refs import EndpointSecrets, resolve_secrets
 from star_agents.service.settings import Settings
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.manifest import Manifest
+from star_agents.storage.migration import adopt, migrate
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.seeds import open_seeds
 
@@ -40,7 +40,7 @@ class Job:
 class Inputs:
     """The sound inputs of a run: nothing has been started, and nothing will fail for want of them."""
 
-    secrets: Mapping[str, Secret]
+    secrets: Mapping[str, EndpointSecrets]
     prompts: Prompts
     agents: Agents
     judge: Agent
@@ -62,7 +62,7 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
     texts = _attempt(problems, lambda: _read_templates(settings))
     if secrets is None or texts is None:
         raise ConfigError(*problems)
-    prompts = Prompts(texts, pairwise=settings.judge.prompt, pairwise_data=settings.judge.prompt_data)
+    prompts = wiring.prompts_of(settings.judge, texts)
     agents, judge = wiring.agents_of(settings, texts), wiring.judge_of(settings, texts)
     prompts.check((*agents.instruction.values(), *agents.response.values(), judge))
     seeds = await open_seeds(settings.seeds.path, row_format=settings.seeds.format, limit=settings.seeds.limit)
@@ -79,7 +79,9 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
 
 
 def check_folder(job: Job, inputs: Inputs) -> None:
-    """Refuse to mix two runs in one folder; one in which nothing was planned yet is no run. Blocks, for one read.
+    """Refuse to mix two runs in one folder; one in which nothing was planned yet is no run. Blocks.
+
+    A run of an earlier version that is to be gone on with is brought up to date.
 
     Raises:
         RunExistsError: a run is there and nobody said to go on with it.
@@ -87,6 +89,8 @@ def check_folder(job: Job, inputs: Inputs) -> None:
     """
     if not job.folder.is_begun():
         return
+    if job.resume:
+        migrate(job.folder.database)
     standing = read_standing(job.folder.database)
     if standing.next_seed == 0:
         job.folder.forget()
@@ -98,6 +102,8 @@ def check_folder(job: Job, inputs: Inputs) -> None:
         )
     if changed := differences(standing.manifest.config, inputs.manifest.config):
         raise ConfigError(*(f"{line}; restore it, or start a new run in another run.dir" for line in changed))
+    if standing.manifest.fingerprint != inputs.manifest.fingerprint:
+        adopt(job.folder.database, inputs.manifest)  # the same run, told in the keys of a later version
 
 
 def _manifest(settings: Settings, texts: dict[str, str], input_sha256: str) -> Manifest:

@@ -2,7 +2,8 @@
 
 The first SIGINT or SIGTERM stops intake and drains: what is planned is finished within `drain_s`, then
 calls to models are cut, and what is complete is still scored and learnt. A second signal leaves at once: nothing
-acknowledged is lost, because nothing is acknowledged before it is durable. A spent budget drains like a signal.
+acknowledged is lost, because nothing is acknowledged before it is durable. Where the budget ends, intake stops
+first; when not even a call that is waited for can be paid any more, what waits is cut and stays open.
 """
 
 import asyncio
@@ -12,22 +13,25 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from star_agents.core import clock
 from star_agents.core.errors import StarError
 from star_agents.endpoints import orphans
-from star_agents.endpoints.local import LocalServer
 from star_agents.service import api
 from star_agents.service.assembly import assembled
+from star_agents.service.bill import out_of_budget
+from star_agents.service.collector import rare_collections
 from star_agents.service.engine import Engine
+from star_agents.service.intake import Intake
 from star_agents.service.job import Job
 from star_agents.service.picture import RateMeter, picture
 from star_agents.service.status import Ending, Phase, RunStatus
+from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.export import Exported
 
 WATCH_S = 0.5
-"""How often the budget and the rate are looked at."""
+"""How often the rate and the spending are looked at."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -43,7 +47,9 @@ class Result:
 
     ending: Ending
     status: RunStatus
-    exported: Exported | None
+    exported: Exported | None = None
+    failures: tuple[FailureKind, ...] = ()
+    """Calls that failed for good, over all starts."""
 
 
 class Lifecycle:
@@ -70,7 +76,7 @@ class Lifecycle:
         """
         self._began_at = clock.now()
         try:
-            with self._signals():
+            with self._signals(), rare_collections():
                 async with asyncio.TaskGroup() as group:
                     observer = group.create_task(observe(self.status), name="observe")
                     try:
@@ -91,7 +97,7 @@ class Lifecycle:
             if self._starting is None or self._ending is not Ending.STOPPED:
                 raise
             self._starting.uncancel()
-            return Result(Ending.STOPPED, self.status(), None)
+            return Result(Ending.STOPPED, self.status())
 
     def _served(self) -> contextlib.AbstractAsyncContextManager[api.Address]:
         section = self._job.settings.service
@@ -101,25 +107,33 @@ class Lifecycle:
         self._phase = Phase.RUNNING
         self._report(f"running: {engine.seeds_total - engine.seeds_done} seeds to go")
         async with asyncio.TaskGroup() as group:
-            watches = [self._watch(engine), *map(_raise_death, engine.servers)]
+            kept_up = (replicas.supervise(engine.fleet.gates(replicas.name)) for replicas in engine.servers)
+            watches = [self._watch(engine), self._watch_purse(engine), engine.sizer.run(), *kept_up]
             watchers = [group.create_task(watch, name="watch") for watch in watches]
             await engine.run()
             for watcher in watchers:
                 watcher.cancel()
         self._phase = Phase.FINISHED
         exported = await engine.export()
-        is_limited = engine.limit < engine.inputs.num_seeds
-        ending = self._ending or (Ending.LIMIT if is_limited else Ending.COMPLETE)
-        return Result(ending, self.status(), exported)
+        await engine.look_up_spend()
+        ending = self._ending or _ending_of(engine.intake)
+        if ending is Ending.BUDGET:
+            self._report(out_of_budget(engine.purse.budget))
+        return Result(ending, self.status(), exported, await engine.failures())
 
     async def _watch(self, engine: Engine) -> None:
         while True:
             self._seeds_per_s = self._rate.update(clock.now(), engine.seeds_done)
-            reason = engine.over_budget()
-            if self._ending is None and reason is not None:
-                log.warning("%s", reason)
-                self._drain(engine, Ending.BUDGET)
+            await engine.look_up_spend()
             await asyncio.sleep(WATCH_S)
+
+    async def _watch_purse(self, engine: Engine) -> None:
+        """When no call may go out any more, there is nothing to wait for: those that wait stay open in the store."""
+        while not engine.purse.exhausted.is_set():  # it may have been raised in the same breath
+            await engine.purse.exhausted.wait()
+        self._ending = self._ending or Ending.BUDGET
+        self._phase = Phase.DRAINING
+        engine.graph.cut()
 
     def status(self) -> RunStatus:
         """A snapshot, at any moment of the run's life."""
@@ -172,13 +186,11 @@ class Lifecycle:
         os._exit(128 + number)
 
 
-async def _raise_death(server: LocalServer) -> NoReturn:
-    """End the run when a model server ends by itself: its seeds stay open, and `--resume` starts it anew.
-
-    Raises:
-        ModelServerError: with the last that the server wrote.
-    """
-    raise await server.died()
+def _ending_of(intake: Intake) -> Ending:
+    """Why a run ended that nobody stopped."""
+    if intake.is_out_of_budget:
+        return Ending.BUDGET
+    return Ending.LIMIT if intake.is_limited else Ending.COMPLETE
 
 
 def _leading(failures: ExceptionGroup[Exception]) -> Exception:

@@ -10,6 +10,7 @@ from star_agents.core.records import (
     Tally,
 )
 from star_agents.policy.weights import uniform
+from star_agents.service.bill import bill, recorded_prices
 from star_agents.service.engine import Engine
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.folder import RunFolder
@@ -45,6 +46,8 @@ def picture(
         pairs=pair_lines(engine.evolver.tally, engine.weights_at_start, engine.board.weights),
         events=dict(engine.evolver.tally.events),
         last=_last_row(engine.evolver.last) if engine.evolver.last is not None else None,
+        bill=engine.bill(),
+        budget=engine.budget(),
     )
 
 
@@ -67,6 +70,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         weights_version=weights.version,
         pairs=pair_lines(standing.tally, uniform(standing.manifest.pairs), weights),
         events=dict(standing.tally.events),
+        bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
     )
 
 

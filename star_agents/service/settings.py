@@ -13,6 +13,7 @@ RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$
 SecretRef = Annotated[str, StringConstraints(pattern=r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:.+)$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
 Positive = Annotated[int, Field(gt=0)]
+Gpu = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -44,53 +45,84 @@ class Timeouts(Section):
 
     connect_s: Seconds = 10.0
     first_byte_s: Seconds = 300.0
+    idle_s: Seconds = 120.0
     total_s: Seconds = 600.0
 
 
 class Price(Section):
-    """Dollars per million tokens."""
+    """Dollars per million tokens; `cached_input` for prompt tokens that the server had read before."""
 
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
+    cached_input: Annotated[float, Field(ge=0)] | None = None
 
 
 class EndpointSection(Section):
     """What every kind of endpoint has."""
 
     model: str
-    api: Literal["chat", "completions"] = "chat"
     concurrency: Positive | None = None
+    pacing: Literal["auto", "fixed", "aimd", "knee", "gradient"] = "auto"
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
+    input_tokens_per_minute: Positive | None = None
+    output_tokens_per_minute: Positive | None = None
     timeouts: Timeouts = Timeouts()
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    send_seed: bool = True
+    stream: bool = False
+    stream_end: Literal["finish_reason", "done", "close"] = "finish_reason"
     retry_truncated: bool = True
-
-
-class OpenAIEndpoint(EndpointSection):
-    """A server that speaks OpenAI's API, at one URL or at several replicas."""
-
-    kind: Literal["openai"]
-    base_url: Url | None = None
-    base_urls: Annotated[list[Url], Field(min_length=1)] | None = None
-    api_key: SecretRef | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
     price: Price | None = None
 
 
-class LocalEndpoint(EndpointSection):
+class RemoteSection(EndpointSection):
+    """A server of somebody else's, at one URL or at several replicas. A header's value may name a secret."""
+
+    base_url: Url | None = None
+    base_urls: Annotated[list[Url], Field(min_length=1)] | None = None
+    api_key: SecretRef | None = None
+    key_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    proxy: Url | None = None
+    proxy_auth: SecretRef | None = None
+    ca_file: str | None = None
+    idempotency_key: bool = False
+
+
+class OpenAISection(EndpointSection):
+    """What differs between the many servers that speak OpenAI's API."""
+
+    api: Literal["chat", "completions"] = "chat"
+    send_seed: bool = True
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    choices: Literal["auto", "structured_outputs", "guided_choice", "json_schema", "logprobs", "none"] = "auto"
+
+
+class OpenAIEndpoint(RemoteSection, OpenAISection):
+    """A server that speaks OpenAI's API."""
+
+    kind: Literal["openai"]
+
+
+class AnthropicEndpoint(RemoteSection):
+    """A server that speaks Anthropic's Messages API; without a URL it is Anthropic's own."""
+
+    kind: Literal["anthropic"]
+
+
+class LocalEndpoint(OpenAISection):
     """A model server that we start ourselves."""
 
     kind: Literal["local"]
     engine: Literal["auto", "vllm", "transformers"] = "auto"
-    gpus: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    gpus: list[Gpu] | list[Annotated[list[Gpu], Field(min_length=1)]] = Field(default_factory=list)
+    replicas: Positive | None = None
     args: list[str] = Field(default_factory=list)
     python: str | None = None
     start_s: Seconds = 900.0
 
 
-Endpoint = Annotated[OpenAIEndpoint | LocalEndpoint, Field(discriminator="kind")]
+Endpoint = Annotated[OpenAIEndpoint | AnthropicEndpoint | LocalEndpoint, Field(discriminator="kind")]
 
 
 class AgentSection(Section):
@@ -129,6 +161,7 @@ class SamplingSection(Section):
     replacement: bool = False
     share_rewrites: bool = True
     max_in_flight: Literal["auto"] | Positive = "auto"
+    capacity_aware: bool = False
 
 
 class MemorySection(Section):
@@ -160,6 +193,8 @@ class JudgeSection(Section):
     endpoint: str
     policy: Literal["all", "lazy"] = "lazy"
     swap: bool = True
+    verdict: Literal["text", "choice"] = "text"
+    tie_margin: Probability = 0.1
     prompt: str = "pairwise"
     prompt_data: str = "pairwise_data"
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
@@ -186,7 +221,7 @@ class EvolutionSection(Section):
 
 
 class BudgetSection(Section):
-    """Ceilings at which the run stops taking in. Calls in flight may still pass them."""
+    """Ceilings that the run stops at before it passes them."""
 
     usd: Annotated[float, Field(gt=0)] | None = None
     tokens: Positive | None = None

@@ -11,6 +11,7 @@ from star_agents.core.records import RowSource
 from star_agents.endpoints.fleet import EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
+from star_agents.service.bill import Bill, BudgetStatus
 
 
 class Phase(StrEnum):
@@ -79,3 +80,7 @@ class RunStatus:
     pairs: tuple[PairStatus, ...] = ()
     events: Mapping[str, int] = field(default_factory=dict)
     last: LastRow | None = None
+    bill: Bill | None = None
+    """What the run has cost, over all starts."""
+    budget: BudgetStatus | None = None
+    """None where there is no ceiling."""

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from star_agents.core.calls import SamplingParams
@@ -12,24 +13,30 @@ from star_agents.core.records import (
     AgentPair,
     Role,
 )
-from star_agents.core.secret import Secret
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.replicas import LocalReplicas, deal, replica_specs
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec, Timeouts
 from star_agents.pipeline.graph import BATCH_SEEDS
-from star_agents.policy.prompts import agent_version, builtin_names
+from star_agents.policy.prompts import Prompts, agent_version, builtin_names, judge_template
+from star_agents.service.secret_refs import EndpointSecrets
 from star_agents.service.settings import (
     AgentSection,
     AgentsSection,
     Endpoint,
+    JudgeSection,
     LocalEndpoint,
-    OpenAIEndpoint,
+    OpenAISection,
     PairsSection,
+    RemoteSection,
     Settings,
 )
+from star_agents.service.sizing import MAX_BYTES
+from star_agents.traffic.price import Price
+from star_agents.traffic.sizing import Bounds
 
 MAX_IN_FLIGHT = 4096
+ANTHROPIC_URL = "https://api.anthropic.com/v1"
 
-DEFAULT_CONCURRENCY = {"openai": 64, "vllm": 128, "transformers": 4}
+DEFAULT_CONCURRENCY = {"openai": 256, "vllm": 256, "transformers": 1}
 """Calls in flight where the config does not say: a replica of an API, or a server of ours by its engine."""
 
 
@@ -66,11 +73,21 @@ def judge_of(settings: Settings, prompts: Mapping[str, str]) -> Agent:
     section = settings.judge
     as_agent = AgentSection(
         endpoint=section.endpoint,
-        prompt=section.prompt,
+        prompt=judge_template(section.prompt, by_choice=section.verdict == "choice"),
         temperature=section.temperature,
         max_tokens=section.max_tokens,
     )
     return _agent("judge", Role.JUDGE, as_agent, settings, prompts)
+
+
+def prompts_of(section: JudgeSection, texts: Mapping[str, str]) -> Prompts:
+    """The templates of a run; `texts` are those of template files.
+
+    Raises:
+        ConfigError: some are no templates.
+    """
+    margin = section.tie_margin if section.verdict == "choice" else None
+    return Prompts(texts, pairwise=section.prompt, pairwise_data=section.prompt_data, tie_margin=margin)
 
 
 def _agent(name: str, role: Role, section: AgentSection, settings: Settings, prompts: Mapping[str, str]) -> Agent:
@@ -88,53 +105,99 @@ def template_files(settings: Settings) -> dict[str, Path]:
     return {prompt: Path(prompt) for role, prompt in named if prompt not in builtin_names(role)}
 
 
-def endpoint_spec(name: str, section: Endpoint, key: Secret | None, server: LocalServer | None) -> EndpointSpec:
-    """What the fleet is told of an endpoint; `server` is the one that we started for it, if we did."""
-    urls: tuple[str, ...] = ()
-    headers: Mapping[str, str] = {}
-    if isinstance(section, OpenAIEndpoint):
-        urls, headers = tuple(section.base_urls or filter(None, [section.base_url])), section.headers
+def endpoint_spec(name: str, section: Endpoint, secrets: EndpointSecrets, own: LocalReplicas | None) -> EndpointSpec:
+    """What the fleet is told of an endpoint; `own` are the servers that we started for it, if we did."""
+    urls = urls_of(section)
     spec = EndpointSpec(
         name=name,
         base_urls=urls,
         model=section.model,
-        api=section.api,
-        api_key=key,
-        headers=headers,
-        concurrency=section.concurrency or _concurrency(urls, server),
+        api="messages",
+        concurrency=section.concurrency or _concurrency(urls, own),
         requests_per_minute=section.requests_per_minute,
         tokens_per_minute=section.tokens_per_minute,
+        input_tokens_per_minute=section.input_tokens_per_minute,
+        output_tokens_per_minute=section.output_tokens_per_minute,
+        pacing=section.pacing,
         timeouts=Timeouts(**section.timeouts.model_dump()),
         extra_body=section.extra_body,
-        send_seed=section.send_seed,
+        stream=section.stream,
+        stream_end=section.stream_end,
         retry_truncated=section.retry_truncated,
+        price=price_of(section),
     )
-    return spec if server is None else server.endpoint(spec)
+    if isinstance(section, OpenAISection):
+        spec = replace(
+            spec,
+            api=section.api,
+            send_seed=section.send_seed,
+            max_tokens_field=section.max_tokens_field,
+            choices=section.choices,
+        )
+    if isinstance(section, RemoteSection):
+        spec = replace(
+            spec,
+            api_key=secrets.api_key,
+            key_header=section.key_header,
+            headers={**section.headers, **secrets.headers},
+            proxy=section.proxy,
+            proxy_auth=secrets.proxy_auth,
+            ca_file=section.ca_file,
+            idempotency_key=section.idempotency_key,
+        )
+    return spec if own is None else own.endpoint(spec)
 
 
-def _concurrency(urls: tuple[str, ...], server: LocalServer | None) -> int:
-    return DEFAULT_CONCURRENCY["openai"] * len(urls) if server is None else DEFAULT_CONCURRENCY[server.engine]
+def urls_of(section: Endpoint) -> tuple[str, ...]:
+    """Where an endpoint is reached; nowhere yet where we start its server ourselves."""
+    if not isinstance(section, RemoteSection):
+        return ()
+    given = tuple(section.base_urls or filter(None, [section.base_url]))
+    return given or (ANTHROPIC_URL,)
 
 
-def server_spec(name: str, section: LocalEndpoint, *, model: str, environ: Mapping[str, str]) -> LocalServerSpec:
-    """What is told to a model server that we start; `model` is a folder or a hub id."""
-    return LocalServerSpec(
+def price_of(section: Endpoint) -> Price | None:
+    """What an endpoint charges, or None where nobody said."""
+    return None if section.price is None else Price(**section.price.model_dump())
+
+
+def prices_of(settings: Settings) -> dict[str, Price | None]:
+    """What each endpoint charges."""
+    return {name: price_of(section) for name, section in settings.endpoints.items()}
+
+
+def _concurrency(urls: tuple[str, ...], own: LocalReplicas | None) -> int:
+    if own is None:
+        return DEFAULT_CONCURRENCY["openai"] * len(urls)
+    return DEFAULT_CONCURRENCY[own.engine] * len(own.servers)
+
+
+def server_specs(
+    name: str, section: LocalEndpoint, *, model: str, environ: Mapping[str, str]
+) -> tuple[LocalServerSpec, ...]:
+    """What is told to the model servers that we start for an endpoint; `model` is a folder or a hub id."""
+    spec = LocalServerSpec(
         name=name,
         model=model,
         api=section.api,
         engine=section.engine,
         python=section.python or sys.executable,
         args=tuple(section.args),
-        gpus=tuple(section.gpus),
         environ=environ,
         start_s=section.start_s,
     )
+    return replica_specs(spec, deal(section.gpus, section.replicas))
 
 
-def max_in_flight(settings: Settings, total_concurrency: int) -> int:
-    """Seeds in flight: every endpoint busy with a second helping waiting, a batch at the scorer, one to learn from."""
-    if settings.sampling.max_in_flight != "auto":
-        return settings.sampling.max_in_flight
+def in_flight_bounds(settings: Settings) -> Bounds:
+    """Seeds in flight: at least a batch at the scorer and one to learn from, and as many as are worth their memory."""
+    fixed = settings.sampling.max_in_flight
+    if fixed != "auto":
+        return Bounds(at_least=fixed, at_most=fixed)
+    return Bounds(at_least=BATCH_SEEDS + settings.evolution.batch_size, at_most=MAX_IN_FLIGHT, max_bytes=MAX_BYTES)
+
+
+def first_in_flight(settings: Settings, bounds: Bounds, total_limit: int) -> int:
+    """Seeds to begin with: every endpoint that may have `total_limit` calls out has a second helping waiting."""
     calls_per_seed = settings.sampling.pairs_per_seed + len(settings.pairs.base)
-    asked = -(-2 * total_concurrency // calls_per_seed)
-    return min(asked + BATCH_SEEDS + settings.evolution.batch_size, MAX_IN_FLIGHT)
+    return min(bounds.at_least - (-2 * total_limit // calls_per_seed), bounds.at_most)

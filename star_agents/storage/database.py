@@ -15,7 +15,7 @@ import apsw
 from star_agents.core.errors import StoreError
 from star_agents.storage.codec import Packer, checksum
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, SPENDING, TABLES
 
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite itself waits for a lock that another program holds."""
@@ -62,7 +62,7 @@ def open_writer(path: Path, manifest: Manifest) -> apsw.Connection:
     """Open the database to write, beginning the run of `manifest` where there is none. The caller holds the lock.
 
     Raises:
-        StoreError: it cannot be opened, is not ours, or was made by a newer version.
+        StoreError: it cannot be opened, is not ours, or was made by another version.
     """
     with storage_errors(path):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -94,19 +94,31 @@ def reader(path: Path) -> Iterator[apsw.Connection]:
 
 
 def check_schema(connection: apsw.Connection, path: Path) -> None:
-    """Refuse a file that is not ours or that a newer version made.
+    """Refuse a file that is not ours, or not of this version.
 
     Raises:
         StoreError: so it is.
     """
+    version = schema_version(connection, path)
+    if version == SCHEMA_VERSION:
+        return
+    mend = "open it with the version that made it"
+    if version < SCHEMA_VERSION:
+        mend = "serve-run with --resume brings it up to date, and keeps a copy"
+    raise StoreError(
+        f"{path}: written by another version of star-agents (schema {version}, this one knows {SCHEMA_VERSION}): {mend}"
+    )
+
+
+def schema_version(connection: apsw.Connection, path: Path) -> int:
+    """The schema that a run database was written under.
+
+    Raises:
+        StoreError: it is none.
+    """
     if connection.pragma("application_id") != APPLICATION_ID:
         raise StoreError(f"{path}: this is not a star-agents run database: name another run folder")
-    version = connection.pragma("user_version")
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"{path}: written by another version of star-agents (schema {version}, this one knows {SCHEMA_VERSION}):"
-            " open it with the version that made it"
-        )
+    return int(connection.pragma("user_version"))
 
 
 def _is_new(connection: apsw.Connection) -> bool:
@@ -115,8 +127,13 @@ def _is_new(connection: apsw.Connection) -> bool:
 
 def _create(connection: apsw.Connection, manifest: Manifest) -> None:
     """Begin a run in one transaction: a crash leaves an empty file or a whole one."""
-    body = Packer().pack(manifest)
-    connection.execute(f"BEGIN IMMEDIATE; {TABLES}")
+    connection.execute(f"BEGIN IMMEDIATE; {TABLES} {SPENDING}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("INSERT INTO manifest VALUES (1, ?, ?)", (checksum(body), body))
+    put_manifest(connection, manifest)
     connection.execute("COMMIT")
+
+
+def put_manifest(connection: apsw.Connection, manifest: Manifest) -> None:
+    """Write what the run is of, over what was written before."""
+    body = Packer().pack(manifest)
+    connection.execute("INSERT OR REPLACE INTO manifest VALUES (1, ?, ?)", (checksum(body), body))

@@ -5,11 +5,12 @@ A run may be exported while it goes on; what has finished by then is what is wri
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from star_agents.core.errors import StoreError
 from star_agents.storage.card import Contents, card
+from star_agents.storage.dead_letters import iter_dead_letters
 from star_agents.storage.formats import SHAPES, ExportFormat, as_messages
 from star_agents.storage.lineage import dropped, losers, selected
 from star_agents.storage.publish import published, sweep
@@ -20,6 +21,7 @@ from star_agents.storage.sinks import SINKS, LinesSink, Sink
 DROPPED = "dropped.jsonl"
 CANDIDATES = "candidates.jsonl"
 CARD = "README.md"
+DEAD_LETTERS = "dead-letters.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,23 @@ def export(database: Path, folder: Path, *, row_format: ExportFormat, candidates
             manifest = read_standing(database).manifest
             stream.write(card(manifest, contents, row_format=row_format, data_file=name).encode())
     return Exported(folder / name, contents)
+
+
+def export_dead_letters(database: Path, folder: Path) -> int:
+    """Write the calls that failed for good into a folder, one JSON line each; return how many there are. Blocks.
+
+    Raises:
+        StoreError: the run cannot be read, a row is damaged, or the folder cannot be written.
+    """
+    count = 0
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        with published(folder / DEAD_LETTERS) as stream, LinesSink(stream) as lines:
+            for letter in iter_dead_letters(database):
+                lines.write(asdict(letter))
+                count += 1
+    return count
 
 
 def _write_rows(database: Path, folder: Path, *, row_format: ExportFormat, candidates: bool) -> Contents:

@@ -5,7 +5,7 @@ The order of a seed's life is assign, respond, learn; foreign keys refuse a repl
 
 import apsw
 
-from star_agents.core.calls import CallKey, Completion, Reply
+from star_agents.core.calls import Failure, Reply, Request
 from star_agents.core.errors import StoreError
 from star_agents.core.records import (
     AgentPair,
@@ -15,6 +15,18 @@ from star_agents.core.records import (
     Update,
 )
 from star_agents.storage.codec import Packer, checksum, float_bytes, sound
+from star_agents.storage.spending import booked
+
+_REPLY = """
+INSERT INTO reply (
+    seed, purpose, slot, ordinal, ok,
+    endpoint, model, agent, pair, reason,
+    sends, input_tokens, output_tokens, reasoning_tokens, cached_tokens,
+    wasted_input, wasted_output, estimated, crc32, body
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+"""The columns are named: in a database that was migrated they stand in another order."""
 
 
 class Journal:
@@ -33,17 +45,19 @@ class Journal:
             (plan.seed.number, plan.weights_version, checksum(body, plan.embedding), body, plan.embedding),
         )
 
-    def respond(self, key: CallKey, reply: Reply) -> None:
-        """Insert a reply; one that is there already stays as it is."""
+    def respond(self, request: Request, reply: Reply) -> None:
+        """Insert a reply; one that is there already stays as it is, and is not booked again."""
+        key, (account, spend) = request.key, booked(request, reply)
+        model, reason = ("", reply.reason) if isinstance(reply, Failure) else (sound(reply.model), "")
         body = self._packer.pack(reply)
-        match reply:
-            case Completion(usage=usage):
-                told = (True, reply.endpoint, sound(reply.model), usage.input_tokens, usage.output_tokens)
-            case _:
-                told = (False, reply.endpoint, "", 0, 0)
         self._connection.execute(
-            "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (key.seed, key.purpose.value, key.slot, key.ordinal, *told, checksum(body), body),
+            _REPLY,
+            (
+                *(key.seed, key.purpose.value, key.slot, key.ordinal, not spend.failures),
+                *(account.endpoint, model, account.agent, account.pair, reason),
+                *(spend.sends, spend.input_tokens, spend.output_tokens, spend.reasoning_tokens, spend.cached_tokens),
+                *(spend.wasted_input, spend.wasted_output, spend.estimated, checksum(body), body),
+            ),
         )
 
     def learn(self, update: Update) -> None:

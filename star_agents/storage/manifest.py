@@ -8,10 +8,10 @@ from star_agents.core.records import AgentPair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A run's identity. `config` is its normalised settings as JSON, without secrets; `created` a wall stamp.
+    """A run's identity. `config` is its normalised settings as JSON, without secrets, as of the last start.
 
     `fingerprint` is a digest of what must not change between two starts of a run, and `input_sha256` of
-    its seeds. `pairs` is the pool in the order of every stored weight vector.
+    its seeds. `pairs` is the pool in the order of every stored weight vector; `created` a wall stamp.
     """
 
     config: str

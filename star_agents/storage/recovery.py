@@ -19,16 +19,7 @@ from star_agents.core.records import (
 from star_agents.storage.codec import check, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
 from star_agents.storage.manifest import Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """What one endpoint has been asked for, over all starts. `calls` includes the `failures`."""
-
-    calls: int = 0
-    failures: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+from star_agents.storage.spending import Account, Spend, stored_spend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +29,7 @@ class Standing:
     manifest: Manifest
     weights: PairWeights | None
     tally: Tally
-    spend: dict[str, Spend]
+    spend: dict[Account, Spend]
     batches: int
     finished: int
     in_flight: int
@@ -67,6 +58,16 @@ def read_standing(path: Path) -> Standing:
     with reader(path) as connection:
         connection.execute("BEGIN")  # one snapshot for all that follows
         return _standing(connection)
+
+
+def read_spend(path: Path) -> dict[Account, Spend]:
+    """What has been spent, by who is charged; cheap enough for twice a second.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with reader(path) as connection:
+        return stored_spend(connection)
 
 
 def recover(path: Path, *, capacity: int) -> Recovered:
@@ -102,7 +103,7 @@ def _standing(connection: apsw.Connection) -> Standing:
         manifest=manifest,
         weights=_weights(connection, manifest.pairs),
         tally=Tally(()) if tally is None else read_tally("tally", *tally),
-        spend={name: Spend(*counts) for name, *counts in connection.execute("SELECT * FROM spend")},
+        spend=stored_spend(connection),
         batches=batches,
         finished=finished,
         in_flight=in_flight,

@@ -2,7 +2,8 @@
 
 One plan a seed, one reply a call, one log row a seed, and no reply or log row without its plan. Two tables
 are derived and triggers keep them in step, so that a start costs what is open and not what is done:
-`open_plan` (planned, not in the log) and `spend` (tokens by endpoint).
+`open_plan` (planned, not in the log) and `spend` (calls and tokens by who is charged). Failed calls have an
+index of their own, so that they are found without reading the others.
 
 Bodies are JSON or a zstd frame of JSON (`codec`); `crc32` covers a row's blobs. Texts are never columns.
 """
@@ -10,8 +11,8 @@ Bodies are JSON or a zstd frame of JSON (`codec`); `crc32` covers a row's blobs.
 APPLICATION_ID = 0x53544147
 """Marks the file as ours ("STAG") in SQLite's header; `file` and `sqlite3` show it."""
 
-SCHEMA_VERSION = 1
-"""Kept in SQLite's `user_version`. A newer file is refused; an older one will be migrated, never guessed at."""
+SCHEMA_VERSION = 2
+"""Kept in SQLite's `user_version`. A newer file is refused; an older one is migrated, never guessed at."""
 
 TABLES = """
 CREATE TABLE manifest (
@@ -29,17 +30,26 @@ CREATE TABLE plan (
 ) STRICT;
 
 CREATE TABLE reply (
-    seed          INTEGER NOT NULL REFERENCES plan (seed),
-    purpose       TEXT NOT NULL,
-    slot          INTEGER NOT NULL,
-    ordinal       INTEGER NOT NULL,
-    ok            INTEGER NOT NULL,
-    endpoint      TEXT NOT NULL,
-    model         TEXT NOT NULL,
-    input_tokens  INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    crc32         INTEGER NOT NULL,
-    body          BLOB NOT NULL,
+    seed             INTEGER NOT NULL REFERENCES plan (seed),
+    purpose          TEXT NOT NULL,
+    slot             INTEGER NOT NULL,
+    ordinal          INTEGER NOT NULL,
+    ok               INTEGER NOT NULL,
+    endpoint         TEXT NOT NULL,
+    model            TEXT NOT NULL,
+    agent            TEXT NOT NULL,
+    pair             TEXT NOT NULL,
+    reason           TEXT NOT NULL,
+    sends            INTEGER NOT NULL,
+    input_tokens     INTEGER NOT NULL,
+    output_tokens    INTEGER NOT NULL,
+    reasoning_tokens INTEGER,
+    cached_tokens    INTEGER,
+    wasted_input     INTEGER NOT NULL,
+    wasted_output    INTEGER NOT NULL,
+    estimated        INTEGER NOT NULL,
+    crc32            INTEGER NOT NULL,
+    body             BLOB NOT NULL,
     PRIMARY KEY (seed, purpose, slot, ordinal)
 ) STRICT;
 
@@ -82,14 +92,6 @@ CREATE TABLE bank (
 
 CREATE TABLE open_plan (seed INTEGER PRIMARY KEY) STRICT;
 
-CREATE TABLE spend (
-    endpoint      TEXT PRIMARY KEY,
-    calls         INTEGER NOT NULL,
-    failures      INTEGER NOT NULL,
-    input_tokens  INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TRIGGER plan_opens AFTER INSERT ON plan BEGIN
     INSERT INTO open_plan VALUES (new.seed);
 END;
@@ -97,13 +99,47 @@ END;
 CREATE TRIGGER log_closes AFTER INSERT ON log BEGIN
     DELETE FROM open_plan WHERE seed = new.seed;
 END;
+"""
+
+SPENDING = """
+CREATE INDEX reply_failed ON reply (seed, purpose, slot, ordinal, endpoint, reason) WHERE ok = 0;
+
+CREATE TABLE spend (
+    endpoint         TEXT NOT NULL,
+    agent            TEXT NOT NULL,
+    pair             TEXT NOT NULL,
+    purpose          TEXT NOT NULL,
+    calls            INTEGER NOT NULL,
+    failures         INTEGER NOT NULL,
+    sends            INTEGER NOT NULL,
+    input_tokens     INTEGER NOT NULL,
+    output_tokens    INTEGER NOT NULL,
+    reasoning_tokens INTEGER,
+    cached_tokens    INTEGER,
+    wasted_input     INTEGER NOT NULL,
+    wasted_output    INTEGER NOT NULL,
+    estimated        INTEGER NOT NULL,
+    PRIMARY KEY (endpoint, agent, pair, purpose)
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER reply_spends AFTER INSERT ON reply BEGIN
-    INSERT INTO spend VALUES (new.endpoint, 1, 1 - new.ok, new.input_tokens, new.output_tokens)
-    ON CONFLICT (endpoint) DO UPDATE SET
-        calls         = calls         + excluded.calls,
-        failures      = failures      + excluded.failures,
-        input_tokens  = input_tokens  + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens;
+    INSERT INTO spend VALUES (
+        new.endpoint, new.agent, new.pair, new.purpose, 1, 1 - new.ok, new.sends, new.input_tokens, new.output_tokens,
+        new.reasoning_tokens, new.cached_tokens, new.wasted_input, new.wasted_output, new.estimated
+    )
+    ON CONFLICT (endpoint, agent, pair, purpose) DO UPDATE SET
+        calls            = calls         + excluded.calls,
+        failures         = failures      + excluded.failures,
+        sends            = sends         + excluded.sends,
+        input_tokens     = input_tokens  + excluded.input_tokens,
+        output_tokens    = output_tokens + excluded.output_tokens,
+        reasoning_tokens = coalesce(
+            reasoning_tokens + excluded.reasoning_tokens, reasoning_tokens, excluded.reasoning_tokens
+        ),
+        cached_tokens    = coalesce(cached_tokens + excluded.cached_tokens, cached_tokens, excluded.cached_tokens),
+        wasted_input     = wasted_input  + excluded.wasted_input,
+        wasted_output    = wasted_output + excluded.wasted_output,
+        estimated        = estimated     + excluded.estimated;
 END;
 """
+"""What is derived from `reply`."""

@@ -6,14 +6,15 @@ always equal the fold of the log.
 """
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from star_agents.core.calls import CallKey, Reply
+from star_agents.core.calls import Reply, Request
 from star_agents.core.records import Plan, Update
-from star_agents.storage.database import open_writer, storage_errors
+from star_agents.storage.database import open_writer, put_manifest, storage_errors
 from star_agents.storage.journal import Journal
 from star_agents.storage.manifest import Manifest, check_same_run
 from star_agents.storage.recovery import Recovered, recover, stored_manifest
@@ -47,7 +48,10 @@ class RunStore:
         connection = open_writer(path, manifest)
         try:
             with storage_errors(path):
-                check_same_run(stored_manifest(connection), manifest)
+                begun = stored_manifest(connection)
+                check_same_run(begun, manifest)
+                if begun.config != manifest.config:
+                    put_manifest(connection, replace(begun, config=manifest.config))
         except BaseException:
             connection.close()
             raise
@@ -79,9 +83,9 @@ class RunStore:
         """
         await self._writer.write(partial(self._journal.assign, plan))
 
-    async def respond(self, key: CallKey, reply: Reply) -> None:
-        """Record the reply to a call. A second reply to the same key changes nothing."""
-        await self._writer.write(partial(self._journal.respond, key, reply))
+    async def respond(self, request: Request, reply: Reply) -> None:
+        """Record the reply to a request and book its tokens. A second reply to the same key changes nothing."""
+        await self._writer.write(partial(self._journal.respond, request, reply))
 
     async def learn(self, update: Update) -> None:
         """Record a batch in one transaction. The same batch again changes nothing; half of it is refused."""

@@ -21,8 +21,8 @@ import apsw
 from star_agents.core.errors import StoreError
 from star_agents.storage.database import storage_errors
 
-MAX_GROUP = 64
-"""Writes in one commit: enough to make its fsync cheap, few enough that the first need not wait long."""
+MAX_GROUP = 512
+"""Writes in one commit: as many as come while a slow disk syncs, few enough that the first need not wait long."""
 
 log = logging.getLogger(__name__)
 

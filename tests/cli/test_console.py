@@ -4,11 +4,18 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from star_agents.cli.console import duration, line, plain, screen
+from star_agents.cli.bills import bill_table, failure_table
+from star_agents.cli.console import duration, line, screen
+from star_agents.cli.text import plain
 from star_agents.core.records import RowSource
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import Channel
+from star_agents.service.bill import bill, budget_status
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.storage.dead_letters import FailureKind
+from star_agents.storage.spending import Account, Spend
+from star_agents.traffic.budget import Budget
+from star_agents.traffic.price import Price
 
 STATUS = RunStatus(
     name="test",
@@ -68,6 +75,51 @@ def test_text_of_models_is_shown_as_text(hostile: str) -> None:
 def test_the_line_says_the_same() -> None:
     """Without a terminal the same facts come in one line."""
     assert line(STATUS) == ("running seeds=6/24 kept=5 rate=0.50/s eta=0:36 in_flight=4 v=3 smol:3/4@41tok/s")
+
+
+def test_spending_is_shown_with_what_is_not_known() -> None:
+    """Tokens in all, by endpoint, agent and pair; a price that is not known is neither 0 nor left out."""
+    spend = {
+        Account("smol", "good", "keep+good", "respond"): Spend(3, 0, 3, 1500, 500, wasted_output=2000),
+        Account("gpt", "judge", "keep+good", "judge"): Spend(2, 1, 2, 1_000_000, reasoning_tokens=0),
+    }
+    paid = replace(
+        STATUS,
+        bill=bill(spend, {"gpt": Price(input=0.5, output=2.0), "smol": None}),
+        budget=budget_status(Budget(usd=2.0), waiting=3),
+    )
+    text = drawn(paid)
+    for part in ("1.0M tokens, at least $0.50 of $2.00", "2.0k wasted", "3 calls wait", "good 4.0k tok"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert line(paid).endswith("spent=≥$0.50")
+
+
+def test_the_end_table_tells_every_account() -> None:
+    """By endpoint, agent and pair, reasoning and waste apart; dollars of a local model are unknown."""
+    spend = {Account("smol", "good", "keep+good", "respond"): Spend(3, 1, 3, 1500, 500, 7, wasted_output=2000)}
+    page = StringIO()
+    Console(file=page, width=120).print(bill_table(bill(spend, {"smol": None})))
+    rows = [row.split() for row in page.getvalue().splitlines() if "1.5k" in row]
+    figures = ["3", "1", "1.5k", "500", "7", "2.0k", "unknown"]
+    assert [[word for word in row if word not in "│┃"][-7:] for row in rows] == [figures] * 4
+
+
+def test_failures_are_summed_up_in_text_that_is_only_text() -> None:
+    """Endpoint, reason, how many, and what the newest said."""
+    page = StringIO()
+    kinds = [FailureKind("gpt", "bad_request", 12, "no [bold]such\x1b[2J field")]
+    Console(file=page, width=120).print(failure_table(kinds))
+    assert "bad_request" in page.getvalue()
+    assert "12" in page.getvalue()
+    assert "no [bold]such [2J field" in page.getvalue()
+
+
+def test_a_pause_says_how_long_it_lasts() -> None:
+    """Seconds left, not a time on a clock that nobody can see."""
+    (endpoint,) = STATUS.endpoints
+    paused = replace(endpoint, state="paused", paused_for_s=75.0)
+    assert "paused 75 s" in drawn(replace(STATUS, endpoints=(paused,)))
 
 
 def test_before_the_start_there_is_little_to_show() -> None:

@@ -12,12 +12,14 @@ from star_agents.core.errors import AuthFailedError, BadRequestError, StarError
 from star_agents.core.ports import Completer
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
+from star_agents.mock import catalogue
+from star_agents.mock.answers import answer
+from star_agents.mock.conduct import Conduct
+from star_agents.mock.faults import Fault, failing
+from star_agents.mock.script import Seen, always
+from star_agents.mock.server import MockServer
 from tests.endpoints.simulated import request
 from tests.fakes.completer import MemoryCompleter, body_of
-from tests.faultd import faults
-from tests.faultd.answers import answer
-from tests.faultd.faults import Fault, Seen, failing
-from tests.faultd.server import Conduct, Faultd
 from tests.loops import run_real
 
 POISON = 13
@@ -44,13 +46,13 @@ def fake_fails(asked: Request) -> StarError | None:
 
 
 def poison(seen: Seen) -> Fault | None:
-    return faults.BAD_REQUEST if seen.body["seed"] == POISON else None
+    return catalogue.BAD_REQUEST if seen.body["seed"] == POISON else None
 
 
 @asynccontextmanager
 async def real() -> AsyncIterator[Subject]:
     conduct = Conduct(latency_s=LATENCY_S)
-    async with Faultd(poison, conduct=conduct) as good, Faultd(faults.always(failing(401))) as dead:
+    async with MockServer(poison, conduct=conduct) as good, MockServer(always(failing(401))) as dead:
         specs = [
             EndpointSpec(name=name, base_urls=(server.base_url,), model="m", concurrency=8)
             for name, server in (("good", good), ("dead", dead))

@@ -3,20 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from star_agents.core.calls import Failure, Purpose
+from star_agents.core.calls import Failure, Purpose, Usage
 from star_agents.core.errors import StoreError
 from star_agents.core.ports import Store
 from star_agents.core.records import Update
-from star_agents.storage.recovery import Recovered, Spend
+from star_agents.storage.recovery import Recovered
+from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
 from tests.fakes.store import MemoryStore
 from tests.loops import run_real
-from tests.storage.examples import MANIFEST, POOL, completion, failure, key, plan, update, weights
+from tests.storage.examples import MANIFEST, POOL, asked, completion, failure, key, plan, update, weights
 
 AnyStore = RunStore | MemoryStore
 Body = Callable[[AnyStore], Coroutine[Any, Any, None]]
@@ -24,7 +26,7 @@ After = Callable[[Body], Recovered]
 
 WRONG: dict[str, Body] = {
     "planned twice": lambda store: store.assign(plan(1)),
-    "no plan": lambda store: store.respond(key(9, 0), completion("answer")),
+    "no plan": lambda store: store.respond(asked(9, 0), completion("answer")),
     "result without plan": lambda store: store.learn(update(2, 9)),
     "half learnt": lambda store: store.learn(update(2, 0, 1)),
     "doubled": lambda store: store.learn(update(2, 1, 1)),
@@ -73,9 +75,9 @@ def test_an_assigned_plan_is_open_with_its_replies(after: After) -> None:
     async def body(store: AnyStore) -> None:
         await store.assign(plan(4))
         await store.assign(plan(6))
-        await store.respond(key(6, 1), completion("answer"))
-        await store.respond(key(6, 2), failure(2))
-        await store.respond(key(6, 1, Purpose.JUDGE, 1), completion("A", endpoint="judge"))
+        await store.respond(asked(6, 1), completion("answer"))
+        await store.respond(asked(6, 2), failure(2))
+        await store.respond(asked(6, 1, Purpose.JUDGE, 1), completion("A", endpoint="judge"))
 
     found = after(body)
     assert found.open_plans == (plan(4), plan(6))
@@ -86,7 +88,27 @@ def test_an_assigned_plan_is_open_with_its_replies(after: After) -> None:
         key(6, 2): failure(2),
         key(6, 1, Purpose.JUDGE, 1): completion("A", endpoint="judge"),
     }
-    assert found.standing.spend == {"gpt": Spend(2, 1, 7, 11), "judge": Spend(1, 0, 7, 11)}
+
+
+def test_a_reply_is_booked_to_who_asked(after: After) -> None:
+    """By endpoint, agent, pair and purpose; what was wasted apart, and tokens that nobody told apart are unknown."""
+    thought = replace(completion("answer"), usage=Usage(7, 11, reasoning_tokens=5, cached_tokens=2), attempts=3)
+    wasteful = replace(completion("answer"), wasted=Usage(1, 2, is_estimated=True), attempts=2)
+
+    async def body(store: AnyStore) -> None:
+        await store.assign(plan(0))
+        await store.assign(plan(1))
+        await store.respond(asked(0, 1), thought)
+        await store.respond(asked(1, 1), wasteful)
+        await store.respond(asked(0, 2), replace(failure(2), wasted=Usage(30, 40)))
+        await store.respond(asked(0, 1, Purpose.JUDGE), completion("A", endpoint="judge"))
+
+    deep, broad = "deepen+weak", "broaden+weak"
+    assert after(body).standing.spend == {
+        Account("gpt", "weak", deep, "respond"): Spend(2, 0, 5, 14, 22, 5, 2, 1, 2, estimated=1),
+        Account("gpt", "weak", broad, "respond"): Spend(1, 1, 4, wasted_input=30, wasted_output=40),
+        Account("judge", "judge", deep, "judge"): Spend(1, 0, 1, 7, 11),
+    }
 
 
 def test_a_second_reply_to_a_call_changes_nothing(after: After) -> None:
@@ -94,13 +116,13 @@ def test_a_second_reply_to_a_call_changes_nothing(after: After) -> None:
 
     async def body(store: AnyStore) -> None:
         await store.assign(plan(0))
-        await store.respond(key(0, 1), completion("first"))
-        await store.respond(key(0, 1), completion("second"))
-        await store.respond(key(0, 1), Failure(1, Purpose.RESPOND, "timeout", "late", "gpt"))
+        await store.respond(asked(0, 1), completion("first"))
+        await store.respond(asked(0, 1), completion("second"))
+        await store.respond(asked(0, 1), Failure(1, Purpose.RESPOND, "timeout", "late", "gpt"))
 
     found = after(body)
     assert found.replies == {key(0, 1): completion("first")}
-    assert found.standing.spend == {"gpt": Spend(1, 0, 7, 11)}
+    assert list(found.standing.spend.values()) == [Spend(1, 0, 1, 7, 11)]
 
 
 def test_a_learnt_batch_closes_its_seeds_and_moves_the_state(after: After) -> None:
@@ -109,7 +131,7 @@ def test_a_learnt_batch_closes_its_seeds_and_moves_the_state(after: After) -> No
     async def body(store: AnyStore) -> None:
         for number in range(3):
             await store.assign(plan(number))
-            await store.respond(key(number, 1), completion("answer"))
+            await store.respond(asked(number, 1), completion("answer"))
         await store.learn(update(1, 2, 0))
 
     found = after(body)

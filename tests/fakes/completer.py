@@ -1,4 +1,4 @@
-"""A completer in memory: the promises of the fleet, the answers of faultd, and handles to break it by."""
+"""A completer in memory: the promises of the fleet, the answers of the mock server, and handles to break it by."""
 
 import asyncio
 from collections import Counter
@@ -13,7 +13,7 @@ from star_agents.core.calls import (
     Usage,
 )
 from star_agents.core.errors import StarError
-from tests.faultd.answers import answer
+from star_agents.mock.answers import answer
 
 Fails = Callable[[Request], StarError | None]
 
@@ -54,7 +54,7 @@ class MemoryCompleter:
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """The request as faultd would see it."""
+    """The request as the mock server would see it."""
     return {
         "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
         "seed": request.random_seed,

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
-from star_agents.core.calls import CallKey, Completion, Reply
+from star_agents.core.calls import CallKey, Reply, Request
 from star_agents.core.errors import SeedError, StoreError
 from star_agents.core.records import (
     Graded,
@@ -16,7 +15,8 @@ from star_agents.core.records import (
     Update,
 )
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.recovery import Recovered, Spend, Standing
+from star_agents.storage.recovery import Recovered, Standing
+from star_agents.storage.spending import Account, Spend, booked
 
 ANY_MANIFEST = Manifest(config="{}", fingerprint="", input_sha256="", pairs=(), created="2026-01-01T00:00:00.000+00:00")
 
@@ -48,6 +48,7 @@ class MemoryStore:
     def __init__(self, *, fail_at: int | None = None, manifest: Manifest = ANY_MANIFEST) -> None:
         self.plans: dict[int, Plan] = {}
         self.replies: dict[CallKey, Reply] = {}
+        self.spend: dict[Account, Spend] = {}
         self.log: dict[int, Graded] = {}
         self.updates: list[Update] = []
         self.entries: list[MemoryEntry] = []
@@ -74,12 +75,16 @@ class MemoryStore:
         self.plans[plan.seed.number] = plan
         await self._finish("assign")
 
-    async def respond(self, key: CallKey, reply: Reply) -> None:
-        """Record a reply; the first stays."""
+    async def respond(self, request: Request, reply: Reply) -> None:
+        """Record a reply and book it; the first stays."""
+        key = request.key
         self._begin("respond", (key, reply))
         if key.seed not in self.plans:
             self._refuse(f"seed {key.seed} has no plan")
-        self.replies.setdefault(key, reply)
+        if key not in self.replies:
+            self.replies[key] = reply
+            account, spend = booked(request, reply)
+            self.spend[account] = self.spend.get(account, Spend()) + spend
         await self._finish("respond")
 
     async def learn(self, update: Update) -> None:
@@ -99,16 +104,13 @@ class MemoryStore:
 
     async def load(self, *, capacity: int) -> Recovered:
         """What a start would find."""
-        spend: dict[str, Spend] = {}
-        for reply in self.replies.values():
-            spend[reply.endpoint] = _add(spend.get(reply.endpoint, Spend()), reply)
         still_open = {number: plan for number, plan in self.plans.items() if number not in self.log}
         return Recovered(
             standing=Standing(
                 manifest=self._manifest,
                 weights=self.weights,
                 tally=self.updates[-1].tally if self.updates else Tally(()),
-                spend=spend,
+                spend=dict(self.spend),
                 batches=sum(bool(update.graded) for update in self.updates),
                 finished=len(self.log),
                 in_flight=len(still_open),
@@ -157,14 +159,3 @@ class ListSeeds:
             raise SeedError(f"planted failure at seed {self._fail_at}")
         self._next += len(taken)
         return taken
-
-
-def _add(spend: Spend, reply: Reply) -> Spend:
-    if not isinstance(reply, Completion):
-        return replace(spend, calls=spend.calls + 1, failures=spend.failures + 1)
-    return replace(
-        spend,
-        calls=spend.calls + 1,
-        input_tokens=spend.input_tokens + reply.usage.input_tokens,
-        output_tokens=spend.output_tokens + reply.usage.output_tokens,
-    )

@@ -33,6 +33,7 @@ from star_agents.core.records import (
     ScoreStatus,
     Seed,
 )
+from star_agents.endpoints.purse import Purse
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.evolve import EvolveOptions, Evolver
@@ -46,13 +47,17 @@ from star_agents.policy.prompts import Prompts
 from star_agents.policy.sampling import DrawOptions
 from star_agents.policy.selection import GradeOptions, SelectOptions
 from star_agents.policy.weights import PaperRule, uniform
+from star_agents.service.intake import Intake, Outlook
 from star_agents.storage.recovery import Recovered
+from star_agents.traffic.budget import Budget, Cost
 from tests.fakes.store import ListSeeds, MemoryStore
 
 QUALITIES = {"base": 0.4, "good": 0.9, "fair": 0.6, "poor": 0.1}
 """Response agents of the world, and how good their answers are."""
 
 WORLD_SEED = 7
+USED = Usage(10, 5)
+WORST = 40
 BASE = (AgentPair(KEEP, "base"),)
 POOL = tuple(
     AgentPair(instruction, response) for instruction in (KEEP, "deepen") for response in ("good", "fair", "poor")
@@ -69,12 +74,20 @@ class World:
     down: frozenset[str] = frozenset()
     """Endpoints that cannot be asked: a call to one is refused at once."""
     down_until_s: float = float("inf")
+    purse: Purse = field(default_factory=lambda: Purse(Budget()))
+    """Every call takes `USED` tokens out of it, having set `WORST` aside."""
     sent: Counter[CallKey] = field(default_factory=Counter)
     in_flight: int = 0
     peak_in_flight: int = 0
 
     async def complete(self, request: Request) -> Completion:
         """The port `Completer`."""
+        async with self.purse.hold(Cost(WORST)) as hold:
+            completion = await self._answer(request)
+            hold.settle(Cost(USED.input_tokens + USED.output_tokens))
+            return completion
+
+    async def _answer(self, request: Request) -> Completion:
         self.sent[request.key] += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
@@ -86,7 +99,7 @@ class World:
             if request.endpoint in self.faulty:
                 raise OverloadedError(f"{request.endpoint} is broken")
             text = self._text(request, chance.gauss(0.0, 0.05))
-            return Completion(text, FinishReason.STOP, Usage(10, 5), request.endpoint, request.endpoint, 1.0)
+            return Completion(text, FinishReason.STOP, USED, request.endpoint, request.endpoint, 1.0)
         finally:
             self.in_flight -= 1
 
@@ -149,6 +162,10 @@ class Run:
     linger_s: float = 2.0
     replacement: bool = False
     from_memory: int = 1
+    idle: Mapping[str, float] | None = None
+    """By endpoint; where given, the draw leans towards what is idle."""
+    limit: int | None = None
+    intake: Intake = field(init=False)
     graph: Graph = field(init=False)
     board: Board = field(init=False)
     recovered: Recovered = field(init=False)
@@ -162,16 +179,26 @@ class Run:
             memory.add(entry)
         self.board = Board(standing.weights or uniform(POOL), memory, max_in_flight=self.max_in_flight)
         asker = Asker(self.world, self.store, self.recovered.replies)
-        self.graph = Graph(self._stages(asker, standing.next_seed), self.board)
+        seeds = [Seed(n, f"Task {n}", f"old answer {n}") for n in range(standing.next_seed, self.num_seeds)]
+        self.intake = Intake(ListSeeds(seeds), self._outlook(), limit=self.limit)
+        self.graph = Graph(self._stages(asker), self.board)
         await self.graph.run(self.recovered.open_plans)
 
-    def _stages(self, asker: Asker, next_seed: int) -> Stages:
+    def _outlook(self) -> Outlook:
+        return Outlook(
+            budget=self.world.purse.budget,
+            worst=Cost(4 * 4 * WORST),
+            num_open=lambda: self.board.in_flight,
+            num_finished=lambda: len(self.store.log),
+        )
+
+    def _stages(self, asker: Asker) -> Stages:
         prompts, grading = Prompts({}), GradeOptions()
         return Stages(
             planner=Planner(
                 board=self.board,
                 store=self.store,
-                source=ListSeeds([Seed(n, f"Task {n}", f"old answer {n}") for n in range(next_seed, self.num_seeds)]),
+                source=self.intake,
                 embedder=self.world,
                 completer=self.world,
                 agents=AGENTS,
@@ -179,6 +206,7 @@ class Run:
                 judge_endpoint="judge",
                 options=DrawOptions(pairs_per_seed=3, from_memory=self.from_memory, replacement=self.replacement),
                 run_seed=WORLD_SEED,
+                idle_shares=None if self.idle is None else lambda: self.idle or {},
             ),
             generator=Generator(asker=asker, prompts=prompts, agents=AGENTS, share_rewrites=True, run_seed=WORLD_SEED),
             scorer=self.world,

@@ -42,7 +42,7 @@ def test_what_is_shipped() -> None:
     """The names a config may use; `keep` makes no call and has no template."""
     assert builtin_names("instruction") == ("broaden", "deepen", "rephrase")
     assert builtin_names("response") == ("answer", "improve")
-    assert builtin_names("judge") == ("pairwise", "pairwise_data")
+    assert builtin_names("judge") == ("pairwise", "pairwise_data", "pairwise_data_label", "pairwise_label")
 
 
 @pytest.mark.parametrize("name", builtin_names("instruction"))

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import yaml
 
+from star_agents.mock.journal import read_journal, sends
 from star_agents.storage.database import reader
 from star_agents.storage.folder import RunFolder
-from tests.faultd.journal import read_journal, sends
 from tests.scoring.tiny import save_tiny, save_tiny_embedder
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +44,19 @@ class Endpoint:
     journal: Path
 
     def sends(self) -> Counter[str]:
-        """How often each request was sent, by its content."""
-        return sends(read_journal(self.journal)) if self.journal.exists() else Counter()
+        """How often each request was sent, by its content, up to now."""
+        with urlopen(f"{self.base_url.removesuffix('/v1')}/mock/flush") as reply:
+            assert reply.status == 200
+        return sends(read_journal(self.journal))
 
 
 @contextmanager
 def mock_endpoint(folder: Path, *arguments: str) -> Iterator[Endpoint]:
-    """Start `python -m tests.faultd` and stop it in the end."""
+    """Start `star-agents mock-server` and stop it in the end."""
     port_file, journal = folder / "port", folder / "journal.jsonl"
-    command = [sys.executable, "-m", "tests.faultd", "--port-file", str(port_file), "--journal", str(journal)]
-    with subprocess.Popen([*command, "--port", "0", *arguments], cwd=ROOT) as server:
+    files = ["--port-file", str(port_file), "--journal", str(journal)]
+    command = [sys.executable, "-m", "star_agents", "mock-server", "--port", "0", *files, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
         try:
             wait_for(lambda: port_file.exists() and port_file.read_text().strip().isdigit(), "the mock endpoint")
             yield Endpoint(f"http://127.0.0.1:{port_file.read_text().strip()}/v1", journal)

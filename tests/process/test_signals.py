@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from star_agents.storage.folder import RunFolder
+from star_agents.storage.recovery import read_spend
 from tests.process.harness import NUM_SEEDS, PATIENCE_S, ROOT, Run, mock_endpoint, tiny_models, wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -111,13 +113,14 @@ def test_limit_ends_a_start_and_not_the_run(tmp_path: Path) -> None:
 
 
 def test_a_spent_budget_ends_with_its_code(tmp_path: Path) -> None:
-    """Code 75 at the token budget; a higher one lets the run go on."""
+    """Code 75 before the budget is passed, with the mend; a higher one lets the run go on."""
     with mock_endpoint(tmp_path, "--latency-ms", "50") as endpoint:
         run = Run(tmp_path, endpoint, tiny_models(tmp_path), {"sampling": {"max_in_flight": 2}})
         run.changes["budget"] = {"tokens": 2000}
         process = run.start()
         assert process.wait(PATIENCE_S) == 75, run.output()
-        assert "budget.tokens" in run.output()
+        assert "raise budget.tokens and go on with --resume" in run.output()
+        assert 0 < sum(spend.tokens for spend in read_spend(RunFolder(run.run_dir).database).values()) <= 2000
         run.changes["budget"] = {"tokens": 100_000_000}
         run.finish()
     assert len(run.rows()) + len(run.dropped()) == NUM_SEEDS

@@ -15,7 +15,10 @@ from star_agents.pipeline.channel import Channel
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.api import ADDRESS_FILE, Address, read_address, serve
+from star_agents.service.bill import bill, budget_status
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.storage.spending import Account, Spend
+from star_agents.traffic.budget import Budget
 from tests.loops import run_real
 
 
@@ -33,6 +36,8 @@ def status(phase: Phase = Phase.RUNNING) -> RunStatus:
         scorer=PoolStatus(CrewState.READY, 1, 0, 0, 0, 5, 50, 10.0),
         pairs=(PairStatus("keep+a", False, 2, 1, 0.5, 0.5, 0.75),),
         events={"row.base": 1},
+        bill=bill({Account("e", "a", "keep+a", "respond"): Spend(2, 1, 3, 7, 11)}, {}),
+        budget=budget_status(Budget(usd=2.0), waiting=0),
         last=LastRow(0, RowSource.CANDIDATE, "keep+a", 0.5, "ask", "ask", "answer"),
     )
 
@@ -61,6 +66,9 @@ def test_status_needs_the_token_and_says_everything(
             assert (code, told["seeds_done"], told["phase"]) == (200, 1, "running")
             assert told["channels"][0]["name"] == "plans"
             assert told["endpoints"][0]["failures"] == {"timeout": 1}
+            assert told["bill"]["total"]["usd"] is None
+            assert told["bill"]["pairs"][0]["output_tokens"] == 11
+            assert told["budget"]["usd"] == 2.0
             code, told = await get(address, "/api/v1/weights", Authorization=f"Bearer {address.token}")
             assert (code, told) == (200, {"version": 0, "p": {"keep+a": 0.75}})
             for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}):

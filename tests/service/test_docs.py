@@ -4,7 +4,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from star_agents.service.settings import LocalEndpoint, OpenAIEndpoint, Settings
+from star_agents.service.settings import AnthropicEndpoint, LocalEndpoint, OpenAIEndpoint, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -17,7 +17,9 @@ def keys(annotation: Any) -> set[str]:  # noqa: ANN401  # annotations are any ob
     return set().union(*(keys(argument) for argument in get_args(annotation)))
 
 
-@pytest.mark.parametrize("key", sorted(keys(Settings) | keys(OpenAIEndpoint) | keys(LocalEndpoint)))
+@pytest.mark.parametrize(
+    "key", sorted(keys(Settings) | keys(OpenAIEndpoint) | keys(AnthropicEndpoint) | keys(LocalEndpoint))
+)
 def test_every_key_is_documented(key: str) -> None:
     """docs/config.md names every key a config may have."""
     text = (DOCS / "config.md").read_text()

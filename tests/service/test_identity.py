@@ -1,3 +1,4 @@
+import orjson
 import pytest
 import yaml
 
@@ -58,3 +59,22 @@ def test_an_edited_template_is_another_agent() -> None:
 def test_headers_are_not_recorded() -> None:
     """A header may carry a key, so no value of one reaches the run folder."""
     assert "canary" not in recorded(spoiled("endpoints.local.headers", {"Authorization": "Bearer canary"}))
+
+
+def test_a_key_of_a_later_version_counts_with_its_default() -> None:
+    """A run that was begun before a key existed is gone on with, unless the key is set to something else."""
+    told = orjson.loads(recorded(SOUND))
+    for endpoint in told["endpoints"].values():
+        del endpoint["retry_truncated"]
+    del told["selection"]
+    before = orjson.dumps(told).decode()
+    assert differences(before, recorded(SOUND)) == []
+    assert differences(before, recorded(spoiled("endpoints.local.retry_truncated", False))) == [
+        "endpoints.local.retry_truncated: was true, is false"
+    ]
+
+
+def test_a_config_that_todays_version_cannot_read_is_compared_as_it_stands() -> None:
+    """A key that is no more is named."""
+    told = orjson.loads(recorded(SOUND)) | {"gone": {"key": 1}}
+    assert differences(orjson.dumps(told).decode(), recorded(SOUND)) == ["gone.key: was 1, is not set"]

@@ -88,6 +88,15 @@ def test_each_mistake_is_named_with_its_place_and_mend(path: str, value: object,
     assert expected in problem
 
 
+@pytest.mark.parametrize("price", [None, {"input": 0.1, "output": 0.2, "cached_input": 0.01}])
+def test_a_server_of_ours_may_do_without_a_price(price: object) -> None:
+    """Our own GPUs send no bill; a price may be given all the same."""
+    config = spoiled("budget.usd", 3.0)
+    config["endpoints"]["local"]["price"] = {"input": 1.0, "output": 2.0}
+    config["endpoints"]["own"] = {"kind": "local", "model": "tiny", "price": price}
+    assert check(parse_yaml(yaml.safe_dump(config), "run.yaml")).budget.usd == 3.0
+
+
 def test_all_problems_come_at_once() -> None:
     """A typo in one section hides no contradiction in the others."""
     config = spoiled("run.sed", 1) | {"judge": {"endpoint": "nobody"}, "pairs": {"base": [["keep", "clam"]]}}

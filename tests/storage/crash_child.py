@@ -22,7 +22,7 @@ from star_agents.core.records import (
 from star_agents.storage.folder import RunFolder, hold
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.store import RunStore
-from tests.storage.examples import DEEPEN, MANIFEST, POOL, completion, graded, key, plan
+from tests.storage.examples import DEEPEN, MANIFEST, POOL, asked, completion, graded, key, plan
 
 NUM_WORKERS = 16
 BATCH = 5
@@ -52,7 +52,7 @@ async def work(store: RunStore, plans: Iterator[Plan], found: Recovered, done: a
             tell("assign", number)
         for slot in range(3):
             if key(number, slot) not in found.replies:
-                await store.respond(key(number, slot), completion(f"answer {number} {slot} " * 20))
+                await store.respond(asked(number, slot), completion(f"answer {number} {slot} " * 20))
                 tell("respond", number, slot)
         done.put_nowait(number)
     done.put_nowait(None)

@@ -5,7 +5,10 @@ from star_agents.core.calls import (
     Completion,
     Failure,
     FinishReason,
+    Message,
     Purpose,
+    Request,
+    SamplingParams,
     Usage,
 )
 from star_agents.core.records import (
@@ -61,6 +64,16 @@ def plan(number: int) -> Plan:
 def key(number: int, slot: int, purpose: Purpose = Purpose.RESPOND, ordinal: int = 0) -> CallKey:
     """The key of one call."""
     return CallKey(number, purpose, slot, ordinal)
+
+
+def asked(number: int, slot: int, purpose: Purpose = Purpose.RESPOND, ordinal: int = 0) -> Request:
+    """One call, of the agent and for the pair that the slot of `plan` has."""
+    pair = (BASE, *POOL)[slot % 3]
+    agent = {Purpose.REWRITE: pair.instruction, Purpose.RESPOND: pair.response}.get(purpose, "judge")
+    messages = (Message("user", f"Do thing {number}."),)
+    return Request(
+        key(number, slot, purpose, ordinal), "gpt", messages, SamplingParams(64), number, agent=agent, pair=str(pair)
+    )
 
 
 def completion(text: str, *, endpoint: str = "gpt", model: str = "gpt-4o-mini") -> Completion:

@@ -20,7 +20,7 @@ from star_agents.storage.rows import FinishedRow, iter_rows
 from star_agents.storage.seeds import open_seeds
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
-from tests.storage.examples import MANIFEST, completion, failure, key, plan, update
+from tests.storage.examples import MANIFEST, asked, completion, failure, plan, update
 
 FORMATS: tuple[ExportFormat, ...] = ("messages", "alpaca", "sharegpt", "parquet")
 
@@ -35,10 +35,10 @@ async def write(path: Path) -> None:
     async with await RunStore.open(path, MANIFEST) as store:
         for number in range(4):
             await store.assign(plan(number))
-            await store.respond(key(number, 1, Purpose.REWRITE), local("rewrite"))
-            await store.respond(key(number, 0), completion("base"))
-            await store.respond(key(number, 1), local("deep"))
-            await store.respond(key(number, 2), failure(2))
+            await store.respond(asked(number, 1, Purpose.REWRITE), local("rewrite"))
+            await store.respond(asked(number, 0), completion("base"))
+            await store.respond(asked(number, 1), local("deep"))
+            await store.respond(asked(number, 2), failure(2))
         for version, (number, source) in enumerate(sources.items(), start=1):
             await store.learn(update(version, number, source=source))
 

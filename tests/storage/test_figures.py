@@ -19,7 +19,7 @@ from star_agents.storage.recovery import recover
 from star_agents.storage.rows import iter_rows
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
-from tests.storage.examples import DEEPEN, MANIFEST, completion, graded, key, plan, weights
+from tests.storage.examples import DEEPEN, MANIFEST, asked, completion, graded, plan, weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -57,7 +57,7 @@ def test_replies_a_second(tmp_path: Path, group: int) -> None:
                 start = time.perf_counter()
                 async with asyncio.TaskGroup() as tasks:
                     for slot in range(group):
-                        tasks.create_task(store.respond(key(number, slot), replies[slot % 64]))
+                        tasks.create_task(store.respond(asked(number, slot), replies[slot % 64]))
                 seconds.append(time.perf_counter() - start)
             tell(**store.statistics()._asdict())
             return seconds
@@ -85,7 +85,7 @@ def test_a_start_at_a_hundred_thousand_rows_is_quick(tmp_path: Path) -> None:
                             store.assign(replace(one, seed=replace(one.seed, response=text(number, 800))))
                         )
                         for slot in range(3):
-                            tasks.create_task(store.respond(key(number, slot), completion(text(number, 800))))
+                            tasks.create_task(store.respond(asked(number, slot), completion(text(number, 800))))
                 if first < num_rows:
                     batch = range(first, first + 32)
                     entries = tuple(MemoryEntry(number, DEEPEN, 0.5, plan(number).embedding) for number in batch)

@@ -14,7 +14,7 @@ from star_agents.storage import rows
 from star_agents.storage.rows import Call, iter_rows
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
-from tests.storage.examples import MANIFEST, completion, failure, graded, key, plan, update
+from tests.storage.examples import MANIFEST, asked, completion, failure, graded, plan, update
 
 
 async def write(path: Path, batches: list[list[int]]) -> None:
@@ -22,10 +22,10 @@ async def write(path: Path, batches: list[list[int]]) -> None:
     async with await RunStore.open(path, MANIFEST) as store:
         for number in sorted(number for batch in batches for number in batch):
             await store.assign(plan(number))
-            await store.respond(key(number, 1, Purpose.REWRITE), completion("rewrite", model="smollm"))
-            await store.respond(key(number, 0), completion("base"))
-            await store.respond(key(number, 1), completion("deep", endpoint="local", model="smollm"))
-            await store.respond(key(number, 2), failure(2))
+            await store.respond(asked(number, 1, Purpose.REWRITE), completion("rewrite", model="smollm"))
+            await store.respond(asked(number, 0), completion("base"))
+            await store.respond(asked(number, 1), completion("deep", endpoint="local", model="smollm"))
+            await store.respond(asked(number, 2), failure(2))
         for version, batch in enumerate(batches, start=1):
             await store.learn(update(version, *batch))
 

@@ -1,0 +1,130 @@
+"""Calls that failed for good: what became of each, and how many there are of a kind.
+
+A dead letter is a reply like any other, kept with its reason; the run went on without it. The index of failed
+calls finds them without reading the others. A seed is named by its number, and its texts are in its plan: a
+letter repeats only the beginning of the instruction, for a person to recognise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from star_agents.core.calls import Completion, Failure
+from star_agents.core.errors import StoreError
+from star_agents.storage.codec import read_plan, read_reply
+from star_agents.storage.database import reader
+
+EXCERPT_CHARS = 200
+"""Characters of an instruction in a dead letter."""
+
+PAGE_ROWS = 256
+
+_LETTERS = """
+SELECT seed, purpose, slot, ordinal, agent, pair, reply.crc32, reply.body, plan.crc32, plan.body, plan.embedding
+FROM reply INDEXED BY reply_failed JOIN plan USING (seed)
+WHERE ok = 0 AND (seed, purpose, slot, ordinal) > (?, ?, ?, ?)
+ORDER BY seed, purpose, slot, ordinal LIMIT ?
+"""
+
+_KINDS = """
+SELECT endpoint, reason, count(*), max(rowid) FROM reply INDEXED BY reply_failed WHERE ok = 0
+GROUP BY endpoint, reason ORDER BY count(*) DESC, endpoint, reason
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A call that failed for good. Agent and pair are empty where the run was begun under schema 1."""
+
+    seed: int
+    purpose: str
+    slot: int
+    ordinal: int
+    pair: str
+    agent: str
+    endpoint: str
+    reason: str
+    message: str
+    attempts: int
+    wasted_input: int
+    wasted_output: int
+    instruction: str
+    """The beginning of the seed's."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureKind:
+    """How many calls to an endpoint failed for one reason, and the newest one's message."""
+
+    endpoint: str
+    reason: str
+    calls: int
+    message: str
+
+
+def iter_dead_letters(path: Path) -> Iterator[DeadLetter]:
+    """Every call of a run that failed for good, by seed; a page in memory.
+
+    Raises:
+        StoreError: the database cannot be read, or a row is damaged; it names the row.
+    """
+    last: tuple[Any, ...] = (-1, "", 0, 0)
+    with reader(path) as connection:
+        while page := _rows(connection, _LETTERS, *last, PAGE_ROWS):
+            for row in page:
+                yield _letter(row)
+            last = page[-1][:4]
+
+
+def failure_kinds(path: Path) -> tuple[FailureKind, ...]:
+    """How many calls failed, by endpoint and reason, the most frequent first.
+
+    Raises:
+        StoreError: the database cannot be read, or a row is damaged; it names the row.
+    """
+    with reader(path) as connection:
+        return tuple(
+            FailureKind(endpoint, reason, calls, _message(connection, newest))
+            for endpoint, reason, calls, newest in _rows(connection, _KINDS)
+        )
+
+
+def _rows(connection: apsw.Connection, query: str, *bindings: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  # columns of any type
+    return connection.execute(query, bindings).fetchall()
+
+
+def _message(connection: apsw.Connection, rowid: int) -> str:
+    seed, crc, body = connection.execute("SELECT seed, crc32, body FROM reply WHERE rowid = ?", (rowid,)).get
+    return _failure(seed, crc, body).message
+
+
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    seed, purpose, slot, ordinal, agent, pair, crc, body, *plan_row = row
+    failure = _failure(seed, crc, body)
+    plan = read_plan(f"plan of seed {seed}", *plan_row)
+    return DeadLetter(
+        seed=seed,
+        purpose=purpose,
+        slot=slot,
+        ordinal=ordinal,
+        pair=pair,
+        agent=agent,
+        endpoint=failure.endpoint,
+        reason=failure.reason,
+        message=failure.message,
+        attempts=failure.attempts,
+        wasted_input=failure.wasted.input_tokens,
+        wasted_output=failure.wasted.output_tokens,
+        instruction=plan.seed.question[:EXCERPT_CHARS],
+    )
+
+
+def _failure(seed: int, crc: int, body: bytes) -> Failure:
+    row = f"failed call of seed {seed}"
+    reply = read_reply(row, crc, body)
+    if isinstance(reply, Completion):
+        raise StoreError(f"the {row} is none: restore a copy of the run folder")
+    return reply
