@@ -42,7 +42,7 @@ def main() -> None:
     with serving() as server, TemporaryDirectory() as folder:
         target = Target(url=server.url, model="m", slots=SLOTS)
         entrants = [entrant(kind, target, Path(folder), options.requests) for kind in chosen(options)]
-        rounds = interleaved(entrants, options.rounds)
+        rounds = interleaved(entrants, options.rounds, server.num_served)
     Report(
         name="client",
         command="python -m bench.client" + (" --quick" if options.quick else ""),

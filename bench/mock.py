@@ -66,7 +66,7 @@ def main() -> None:
     verdict = f"- tiny replies: {best:.0f} requests/s on one core (target {TARGET})"
     Report(
         name="mock",
-        command="python -m bench.mock" + (" --quick" if options.quick else ""),
+        command=f"python -m bench.mock --seconds {options.seconds:g}",
         rows=rows,
         notes=[verdict, "", "Medians of three rounds. `a core` is what its CPU time would make on a core of its own."],
     ).show(save=options.save)

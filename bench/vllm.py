@@ -34,7 +34,6 @@ from bench.harness.server import free_port
 
 TARGET = 0.98
 START_S = 900.0
-COUNTER = "vllm:generation_tokens_total"
 BODY = {"ignore_eos": True, "temperature": 0.0}
 """Every client sends it, so that every answer is as long as it was asked to be."""
 LENGTHS = (32, 96)
@@ -70,9 +69,16 @@ class Served:
 
     def generated(self) -> int:
         """Tokens that it has generated since it started."""
+        return self._counted("vllm:generation_tokens_total")
+
+    def num_served(self) -> int:
+        """Requests that it has brought to their end."""
+        return self._counted("vllm:request_success_total")
+
+    def _counted(self, name: str) -> int:
         with urllib.request.urlopen(self.url.removesuffix("/v1") + "/metrics") as reply:  # noqa: S310  # loopback
             lines = reply.read().decode().splitlines()
-        return int(sum(float(line.split()[-1]) for line in lines if line.startswith(COUNTER)))
+        return int(sum(float(line.split()[-1]) for line in lines if line.startswith(name)))
 
 
 def main() -> None:
@@ -80,7 +86,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, serving(options, Path(folder)) as server:
         entrants = [entrant(kind, server, Path(folder), options) for kind in clients(options.vllm_python)]
         before = server.generated()
-        rounds = interleaved(entrants, options.rounds)
+        rounds = interleaved(entrants, options.rounds, server.num_served)
         counted = server.generated() - before
     rows = [row(one, rounds) for one in entrants]
     load = (

@@ -1,11 +1,10 @@
-"""bespokelabs-curator: `curator.LLM` over a data set, its cache of responses on disk and all.
+"""bespokelabs-curator: `curator.LLM` over a data set, its cache of responses on disk and all (a fresh one).
 
 Its limits are set so that only `max_concurrent_requests` binds. It takes one target; a job's own is ignored.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from bespokelabs import curator
 from datasets import Dataset
@@ -39,11 +38,10 @@ class CuratorClient:
 
     def ask(self, jobs: Sequence[Job]) -> Outcome:
         """See `contract.Client`."""
-        rows = Dataset.from_dict({"prompt": [job.prompt for job in jobs]})
-        answered: dict[str, Any] = {"rows": 0}
-        response = self._llm(rows["prompt"], cache_dir=self._folder)
-        answered["rows"] = sum(bool(row["response"]) for row in response.dataset)
-        return Outcome(answered=answered["rows"], failed=len(jobs) - answered["rows"])
+        prompts = Dataset.from_dict({"prompt": [job.prompt for job in jobs]})["prompt"]
+        response = self._llm(prompts, working_dir=self._folder)
+        answered = sum(bool(row["response"]) for row in response.dataset)
+        return Outcome(answered=answered, failed=len(jobs) - answered)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from bench.clients.loops import Ask, on_loop
 from star_agents.core.calls import CallKey, Message, Purpose, Request, SamplingParams
 from star_agents.core.errors import CallError
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.openai import MAX_SEED
+from star_agents.endpoints.formats.openai import MAX_SEED
 from star_agents.endpoints.spec import EndpointSpec
 
 

@@ -5,7 +5,7 @@ Standard library alone: see `contract`. `batched` is the barrier that distilabel
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 from bench.clients.contract import Client, Job, Outcome, Setup
@@ -81,6 +81,3 @@ async def batched(ask: Ask, jobs: Sequence[Job], setup: Setup) -> Outcome:
             for job in jobs[start : start + setup.batch]:
                 group.create_task(work(job))
     return Outcome(answered=counts[True], failed=counts[False])
-
-
-__all__ = ["Ask", "AsyncIterator", "LoopClient", "batched", "on_loop", "streamed"]

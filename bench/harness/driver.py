@@ -6,7 +6,7 @@ A client that cannot be started or dies in a round is a reason in a table, never
 import json
 import select
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,17 +110,18 @@ class Driver:
         Path(setup.folder).mkdir(parents=True, exist_ok=True)
         log = Path(setup.folder, "log.txt")
         command = [python, "-m", f"bench.clients.{kind.module}", json.dumps(asdict(setup))]
-        with log.open("w") as errors, _process(command, errors) as process:
+        environ = {**environment(), "HF_HOME": setup.folder}  # what a library remembers, it learnt in this run
+        with log.open("w") as errors, _process(command, errors, environ) as process:
             yield cls(process, log)
 
 
 @contextmanager
-def _process(command: list[Any], errors: IO[str]) -> Iterator["subprocess.Popen[str]"]:
+def _process(command: list[Any], errors: IO[str], environ: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A child whose end of input is its end; killed where it does not see that."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(),
+        env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

@@ -7,7 +7,9 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -110,7 +112,8 @@ def versions() -> dict[str, str]:
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """The options that all benchmarks share."""
+    """The options that all benchmarks share. From now on SIGTERM ends this process as Ctrl-C does, children too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run of a few seconds: no figure of it counts")
     parser.add_argument("--save", action="store_true", help="write the table and the JSON line to bench/results")

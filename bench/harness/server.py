@@ -1,9 +1,11 @@
 """The servers that clients are measured against: `star-agents mock-server`, on free ports, with a journal each."""
 
+import json
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,11 @@ class Serving:
 
     url: str
     journal_file: Path | None
+
+    def num_served(self) -> int:
+        """Right replies so far."""
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/mock/stats") as reply:  # noqa: S310  # loopback
+            return int(json.load(reply)["served"])
 
     def journal(self) -> Journal:
         """What it served; whole once the server has ended."""

@@ -118,9 +118,8 @@ def mock_server(
         capacity=(*scenario.capacity, *(CapacityStep(*step) for step in steps)),
         outages=(*scenario.outages, *(Outage(*outage) for outage in outages)),
     )
-    for file in (journal, port_file):
-        if file is not None and not file.parent.is_dir():
-            raise ConfigError(f"{file}: the folder {file.parent} does not exist")
+    if journal is not None:
+        _check_writable(journal)
     kept = Journal(journal, keeps_entries=False)
     _serve(MockServer(rules, conduct=conduct, journal=kept, port=port, tls=_tls(tls_cert, tls_key)), port_file)
 
@@ -137,6 +136,15 @@ def _numbers(option: str, texts: Iterable[str] | None, counts: tuple[int, ...]) 
             raise ConfigError(f"{option} {text}: write {' or '.join(map(str, counts))} numbers with colons between")
         found.append(numbers)
     return found
+
+
+def _check_writable(file: Path) -> None:
+    """Complain before anything is served, not when the first entry is to be written."""
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -170,5 +178,8 @@ async def _until_signal(server: "MockServer", port_file: Path | None) -> None:
 
 def _write_whole(file: Path, text: str) -> None:
     draft = file.with_suffix(".draft")
-    draft.write_text(text)
-    draft.replace(file)
+    try:
+        draft.write_text(text)
+        draft.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from star_agents.core import rng
 from star_agents.core.calls import NOTHING, Completion, FinishReason, Request, Usage
 from star_agents.core.errors import CallError, ReasoningOnlyError
-from star_agents.endpoints.protocol import Sampling
+from star_agents.endpoints.formats.protocol import Sampling
 from star_agents.traffic.retry import Failed, GiveUp, Retry, RetryClass, Tried, decide, needs_budget, retry_class
 
 MORE_TOKENS = 2

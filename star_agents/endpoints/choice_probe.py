@@ -12,7 +12,7 @@ from dataclasses import replace
 from star_agents.core.calls import CallKey, Completion, Message, Purpose, Request, SamplingParams
 from star_agents.core.errors import BadRequestError, EndpointError, OverloadedError, ReplyError
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import Choices, EndpointSpec
 
 WAYS: tuple[Choices, ...] = ("structured_outputs", "json_schema", "guided_choice", "logprobs")

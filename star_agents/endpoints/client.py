@@ -20,11 +20,11 @@ from yarl import URL
 from star_agents.core import clock
 from star_agents.core.errors import CallError, MisdirectedError, RunawayReplyError, TimedOutError
 from star_agents.core.secret import Secret
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.formats.stream import Stream
+from star_agents.endpoints.formats.wire import RawReply, dump_json, request_id
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.stream import Stream
 from star_agents.endpoints.transport import CURRENT, Sending, connector, proxy_header, translated, trust
-from star_agents.endpoints.wire import RawReply, dump_json, request_id
 
 MAX_BODY_BYTES = 16 * 2**20
 """Counted after decoding, so that a small compressed body cannot unfold into a large one."""
@@ -47,7 +47,8 @@ class ReplicaClient:
         self._format = format_of(spec)
         self._url = URL(self.base_url + self._format.path)
         self._who = f"endpoint {spec.name} ({self.base_url})"
-        self._timeout = self._deadlines(spec.timeouts.first_byte_s)
+        self._timeout = self._adapted = self._deadlines(spec.timeouts.first_byte_s)
+        """As configured, and with the first byte's deadline of the last send."""
         self._headers, self._proxy_headers = self._heads()
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -64,6 +65,7 @@ class ReplicaClient:
         tls = await asyncio.to_thread(trust, spec) if spec.ca_file else None
         self._session = aiohttp.ClientSession(
             connector=connector(spec, tls, self._resolver),
+            headers=None if spec.proxy else self._headers,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -95,8 +97,10 @@ class ReplicaClient:
         headers = self._send_headers(body, call)
         if self._spec.stream:
             return await self._stream(body, headers, first_byte_s or self._spec.timeouts.first_byte_s)
-        deadlines = self._timeout if first_byte_s is None else self._deadlines(first_byte_s)
-        return await self._exchange("POST", self._url, body, headers, deadlines)
+        first_byte_s = first_byte_s or self._spec.timeouts.first_byte_s
+        if first_byte_s != self._adapted.sock_read:
+            self._adapted = self._deadlines(first_byte_s)  # it changes seldom, and costs something to make
+        return await self._exchange("POST", self._url, body, headers, self._adapted)
 
     async def list_models(self) -> RawReply:
         """Get `/models`; raises as `send` does."""
@@ -165,6 +169,9 @@ class ReplicaClient:
         return TimedOutError(f"{self._who}: {words}")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        length = response.content_length
+        if length is not None and length <= MAX_BODY_BYTES and "Content-Encoding" not in response.headers:
+            return await response.read()
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             size += len(chunk)
@@ -187,7 +194,7 @@ class ReplicaClient:
     def _heads(self) -> tuple[dict[str, str], dict[str, str] | None]:
         """What every request carries, and what the proxy is told apart; the only place where secrets are in the open.
 
-        None of it is a session's default: aiohttp would tell a proxy those too, the key among them.
+        Where there is a proxy none of it is a session's default: aiohttp would tell it those too, the key among them.
         """
         spec = self._spec
         accepted = f"{_STREAM}, application/json" if spec.stream else "application/json"
@@ -200,7 +207,9 @@ class ReplicaClient:
 
     def _send_headers(self, body: bytes, call: str) -> dict[str, str]:
         self._sends += 1
-        headers = {**self._headers, _ID: request_id(self._name, self._sends)}
+        headers = {_ID: request_id(self._name, self._sends)}
+        if self._spec.proxy:
+            headers |= self._headers
         if self._spec.idempotency_key:
             headers["Idempotency-Key"] = blake2b(call.encode() + b"\0" + body, digest_size=16).hexdigest()
         return headers

@@ -17,14 +17,14 @@ from star_agents.endpoints import gauges, pace
 from star_agents.endpoints.admission import Admission, Permit, RefusedError
 from star_agents.endpoints.call import Call, Setback
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.formats import format_of
-from star_agents.endpoints.gate import Gate
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.formats.protocol import estimated_tokens
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.meter import EndpointState, EndpointStatus, Meter
-from star_agents.endpoints.protocol import estimated_tokens
 from star_agents.endpoints.purse import Purse
+from star_agents.endpoints.servers.gate import Gate
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
-from star_agents.traffic.budget import Budget
+from star_agents.traffic.budget import Budget, Cost
 from star_agents.traffic.deadlines import AdaptiveDeadline
 from star_agents.traffic.knee import Gauges, Knee
 from star_agents.traffic.pacing import Pacer
@@ -139,14 +139,19 @@ class Endpoint:
             RefusedError: nobody is to be sent to.
         """
         body = self._format.encode(call.request, self.spec, call.sampling)
+        if not self._purse.budget.is_limited:
+            outcome = await self._send(call, body)
+            self._purse.budget.spent += self._cost(outcome)
+            return outcome
         async with self._purse.hold(self._tariff.worst_case(len(body), call.max_tokens)) as hold:
             outcome = await self._send(call, body)
+            hold.settle(self._cost(outcome))
             if isinstance(outcome, Completion):
                 self._tariff.learn(len(body), outcome.usage)
-                hold.settle(self._tariff.cost(outcome.usage))
-            else:
-                hold.settle(self._tariff.cost(outcome.error.wasted))
             return outcome
+
+    def _cost(self, outcome: Completion | Setback) -> Cost:
+        return self._tariff.cost(outcome.usage if isinstance(outcome, Completion) else outcome.error.wasted)
 
     async def _send(self, call: Call, body: bytes) -> Completion | Setback:
         """Send when there is room. A failure is weighed while the permit is held: it may close the gate."""

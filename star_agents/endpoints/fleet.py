@@ -10,9 +10,9 @@ from star_agents.core.calls import Completion, Request
 from star_agents.endpoints import preflight
 from star_agents.endpoints.client import ReplicaClient
 from star_agents.endpoints.endpoint import Connect, Endpoint
-from star_agents.endpoints.gate import Gate
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.endpoints.purse import Purse
+from star_agents.endpoints.servers.gate import Gate
 from star_agents.endpoints.spec import EndpointSpec
 
 __all__ = ["EndpointStatus", "Fleet"]

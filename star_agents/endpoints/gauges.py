@@ -13,7 +13,7 @@ from typing import Protocol
 from prometheus_client.parser import text_string_to_metric_families
 
 from star_agents.core.errors import CallError
-from star_agents.endpoints.wire import RawReply
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.traffic.knee import Gauges
 
 LOOK_S = 1.0

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from star_agents.core import clock
 from star_agents.core.errors import CallError, ConfigError, EndpointError
 from star_agents.endpoints.endpoint import Endpoint, Replica
-from star_agents.endpoints.protocol import served_models
+from star_agents.endpoints.formats.protocol import served_models
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
 
 SHOWN_MODELS = 5
 WAITS_S = (0.5, 1.5, 3.0)

@@ -10,7 +10,7 @@ from star_agents.traffic.price import Price
 Api = Literal["chat", "completions", "messages"]
 """OpenAI's two, and Anthropic's."""
 Choices = Literal["auto", "structured_outputs", "guided_choice", "json_schema", "logprobs", "none"]
-"""How a server is held to one of a request's choices; see `endpoints.choices`."""
+"""How a server is held to one of a request's choices; see `endpoints.formats.choices`."""
 StreamEnd = Literal["finish_reason", "done", "close"]
 """What proves that a stream is whole: its reason for ending, its `[DONE]`, or nothing but its end."""
 Pacing = Literal["auto", "fixed", "aimd", "knee", "gradient"]

@@ -61,7 +61,7 @@ class Answer:
     """What is said to a request. What makes it unusual is empty in a right one."""
 
     text: str
-    finish_reason: str | None
+    finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     words: Sequence[str] = ()

@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             self._is_deaf = False
             self._transport.resume_reading()
-        if self._parser.expects_continue:
+        if self._parser.must_say_continue():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._handler.idle_s is not None:
             self._cancel_timer()

@@ -15,7 +15,7 @@ from star_agents.mock.answers import answer, chance_of, fingerprint, lognormal
 from star_agents.mock.backend import Backend
 from star_agents.mock.catalogue.status import LIMITED
 from star_agents.mock.connection import Connection
-from star_agents.mock.dialects import Dialect
+from star_agents.mock.dialect import Dialect
 from star_agents.mock.engine import Job
 from star_agents.mock.http import JSON_HEAD
 from star_agents.mock.journal import Entry, What
@@ -27,7 +27,7 @@ from star_agents.mock.script import Seen
 class Exchange:
     """See the module. `begin` once; the rest happens by itself."""
 
-    __slots__ = ("_backend", "_began_at", "_connection", "_dialect", "_is_over", "_job", "_seen", "_timer", "_told")
+    __slots__ = ("_backend", "_began_at", "_connection", "_is_over", "_job", "_seen", "_timer", "_told")
 
     def __init__(self, backend: Backend, connection: Connection, dialect: Dialect, body: Mapping[str, Any]) -> None:
         """Read the request.
@@ -37,7 +37,6 @@ class Exchange:
         """
         self._backend = backend
         self._connection = connection
-        self._dialect = dialect
         self._began_at = clock.now()
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -56,7 +55,8 @@ class Exchange:
         if fault is not None:
             said = self._told.said
             if fault.crosses:
-                said = answer(self._backend.last_body or {"prompt": "nobody asked"}, self._backend.conduct.lengths)
+                conduct = self._backend.conduct
+                said = answer(self._backend.last_body or {"prompt": "nobody"}, conduct.lengths, conduct.seed)
             self._told = replace(self._told, fault=fault, said=said)
         self._backend.last_body = self._seen.body
         self._connection.on_lost = self._lose

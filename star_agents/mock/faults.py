@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from star_agents.mock.answers import Answer
-from star_agents.mock.dialects import Event
+from star_agents.mock.dialect import Event
 from star_agents.mock.sse import Framing
 
 Json = dict[str, Any]

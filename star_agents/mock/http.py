@@ -94,7 +94,7 @@ def _parse_head(raw: bytes) -> Head:
 class RequestParser:
     """Takes bytes as they come and gives requests as they are complete."""
 
-    __slots__ = ("_body", "_buffer", "_head", "_looked_at")
+    __slots__ = ("_body", "_buffer", "_head", "_is_awaited", "_looked_at")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -102,16 +102,20 @@ class RequestParser:
         self._body: bytearray | None = None
         """The chunks of the body so far, where it comes in chunks."""
         self._looked_at = 0
+        self._is_awaited = False
+        """The client was told to go on."""
 
     @property
     def buffered(self) -> int:
         """Bytes that were fed and are not yet part of a request given out."""
         return len(self._buffer) + len(self._body or b"")
 
-    @property
-    def expects_continue(self) -> bool:
-        """Does the client wait for `100 Continue` before it sends the body?"""
-        return self._head is not None and self._head.headers.get("expect", "").lower() == "100-continue"
+    def must_say_continue(self) -> bool:
+        """Does the client wait for `100 Continue` before it sends the body? True once a request."""
+        if self._head is None or self._is_awaited:
+            return False
+        self._is_awaited = True
+        return self._head.headers.get("expect", "").lower() == "100-continue"
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived."""
@@ -132,6 +136,7 @@ class RequestParser:
             return None
         request = HttpRequest(self._head, body)
         self._head = None
+        self._is_awaited = False
         return request
 
     def _take_head(self) -> Head | None:

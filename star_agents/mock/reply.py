@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 
 from star_agents.mock.answers import Answer, answer, fingerprint
+from star_agents.mock.anthropic import Messages
 from star_agents.mock.connection import Ending, Parts
-from star_agents.mock.dialects import DIALECTS, Asked, Dialect, Event, Messages
+from star_agents.mock.dialect import Asked, Dialect, Event
+from star_agents.mock.dialects import DIALECTS
 from star_agents.mock.faults import Fault
 from star_agents.mock.http import EVENTS_HEAD, LAST_CHUNK, chunk, head, rendered
 from star_agents.mock.sse import framed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
 
-from star_agents.mock.dialects import Event
+from star_agents.mock.dialect import Event
 
 Framing = Callable[[Event], bytes]
 

@@ -65,7 +65,7 @@ class Stats:
         self.served += 1
         self.prompt_tokens += said.prompt_tokens
         self.completion_tokens += said.completion_tokens
-        self.finished[said.finish_reason or "stop"] += 1
+        self.finished[said.finish_reason] += 1
         times = self.answered.get(fingerprint, 0)
         self.answered[fingerprint] = times + 1
         if not times:

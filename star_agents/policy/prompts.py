@@ -159,11 +159,13 @@ class Prompts:
         `response` is the seed's, and empty where it has none. The fence follows from the texts: to know
         it, a text would have to hold a hash of itself.
         """
+        template = self._template(Role.RESPONSE, prompt)
+        if template.variables <= {"question"}:  # nothing to fence
+            return template.render({"question": question})
         texts = (question, seed.response)
         token = draw_token(derive(seed.number, "fence", *texts), texts)
         response = fenced("ANSWER", token, seed.response) if seed.response.strip() else ""
-        variables = {"question": question, "response": response, "fence": token}
-        return self._template(Role.RESPONSE, prompt).render(variables)
+        return template.render({"question": question, "response": response, "fence": token})
 
     def judge(
         self, reference: Candidate, candidate: Candidate, *, swapped: bool, same_instruction: bool, rng: Random

@@ -13,10 +13,10 @@ from typing import Any, Self
 from star_agents.endpoints.choice_probe import settled
 from star_agents.endpoints.descriptors import fitted
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.launcher import Machine
-from star_agents.endpoints.local import sweep
 from star_agents.endpoints.purse import Purse
-from star_agents.endpoints.replicas import LocalReplicas
+from star_agents.endpoints.servers.launcher import Machine
+from star_agents.endpoints.servers.local import sweep
+from star_agents.endpoints.servers.replicas import LocalReplicas
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from star_agents.core.records import KEEP
-from star_agents.endpoints.replicas import deal
+from star_agents.endpoints.servers.replicas import deal
 from star_agents.policy.prompts import builtin_names
 from star_agents.service.settings import (
     AgentsSection,

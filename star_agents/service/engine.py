@@ -8,7 +8,7 @@ from functools import partial
 from star_agents.core.records import PairWeights, Plan, RowSource, Tally
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.purse import Purse
-from star_agents.endpoints.replicas import LocalReplicas
+from star_agents.endpoints.servers.replicas import LocalReplicas
 from star_agents.pipeline.board import Board
 from star_agents.pipeline.evolve import Evolver
 from star_agents.pipeline.graph import Graph

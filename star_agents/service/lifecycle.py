@@ -17,7 +17,7 @@ from typing import Any
 
 from star_agents.core import clock
 from star_agents.core.errors import StarError
-from star_agents.endpoints import orphans
+from star_agents.endpoints.servers import orphans
 from star_agents.service import api
 from star_agents.service.assembly import assembled
 from star_agents.service.bill import out_of_budget

@@ -97,9 +97,9 @@ def _explain(path: Path, kind: str, message: str) -> str:
         case "missing":
             return "missing, and it has no default"
         case "union_tag_not_found":
-            return "`kind` is missing; say openai or local"
+            return "`kind` is missing; say openai, anthropic or local"
         case "union_tag_invalid":
-            return "unknown `kind`; say openai or local"
+            return "unknown `kind`; say openai, anthropic or local"
     message = message.replace("Input should", "should").replace("String should", "should")
     named = [MENDS[str(part)] for part in path[-2:] if str(part) in MENDS]
     return "; ".join([message, *named])

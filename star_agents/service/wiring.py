@@ -13,7 +13,7 @@ from star_agents.core.records import (
     AgentPair,
     Role,
 )
-from star_agents.endpoints.replicas import LocalReplicas, deal, replica_specs
+from star_agents.endpoints.servers.replicas import LocalReplicas, deal, replica_specs
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec, Timeouts
 from star_agents.pipeline.graph import BATCH_SEEDS
 from star_agents.policy.prompts import Prompts, agent_version, builtin_names, judge_template

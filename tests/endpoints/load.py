@@ -19,8 +19,8 @@ from star_agents.core.calls import (
     Request,
     SamplingParams,
 )
-from star_agents.endpoints.engines import TRANSFORMERS_BODY
 from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.servers.engines import TRANSFORMERS_BODY
 from star_agents.endpoints.spec import EndpointSpec
 
 TOPICS = ("bees", "bridges", "taxes", "tides", "bread", "rivers", "chess", "glass", "rust", "tea", "poems", "maps")

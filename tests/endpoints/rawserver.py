@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import EndpointSpec
 from tests.endpoints.streams import ASKED
 

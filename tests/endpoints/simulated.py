@@ -20,8 +20,8 @@ from star_agents.core.calls import (
 )
 from star_agents.core.errors import ConnectFailedError, ConnectionLostError, StarError, TimedOutError
 from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
 from star_agents.mock.answers import fingerprint
 from star_agents.mock.faults import Fault
 from star_agents.mock.reply import reply_to

@@ -7,10 +7,10 @@ from typing import Any
 
 from star_agents.core.calls import Completion, Message
 from star_agents.core.secret import Secret
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.formats.stream import Stream
+from star_agents.endpoints.formats.wire import RawReply, dump_json
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.stream import Stream
-from star_agents.endpoints.wire import RawReply, dump_json
 from tests.endpoints.simulated import request
 
 CANARY = "sk-canary-0123456789"

@@ -24,9 +24,9 @@ from star_agents.core.errors import (
     ReasoningOnlyError,
     UnreadableReplyError,
 )
-from star_agents.endpoints.anthropic import MESSAGES
-from star_agents.endpoints.protocol import Sampling
-from star_agents.endpoints.wire import RawReply
+from star_agents.endpoints.formats.anthropic import MESSAGES
+from star_agents.endpoints.formats.protocol import Sampling
+from star_agents.endpoints.formats.wire import RawReply
 from tests.endpoints.streams import ANTHROPIC, ASKED, CANARY, raw
 
 SPEC = replace(ANTHROPIC, stream=False)

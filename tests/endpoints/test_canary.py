@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from star_agents.core import clock
-from star_agents.endpoints.canary import Canary
+from star_agents.endpoints.servers.canary import Canary
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.mock import catalogue
 from star_agents.mock.faults import Fault, failing

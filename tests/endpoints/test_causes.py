@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.endpoints.causes import SHOWN, Cause, cause_of
+from star_agents.endpoints.servers.causes import SHOWN, Cause, cause_of
 
 CORE = "(EngineCore pid=24562) ERROR 11-22 19:55:55 [core.py:1510] "
 ECHO = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.endpoints.choices import Token, asked, probabilities, unwrapped
-from star_agents.endpoints.formats import format_of
-from star_agents.endpoints.openai import CHAT, COMPLETIONS
-from star_agents.endpoints.openai_logprobs import chat_tokens, plain_tokens
+from star_agents.endpoints.formats.choices import Token, asked, probabilities, unwrapped
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.formats.openai import CHAT, COMPLETIONS
+from star_agents.endpoints.formats.openai_logprobs import chat_tokens, plain_tokens
 from star_agents.endpoints.spec import Choices
 from tests.endpoints.streams import ASKED, DONE, PLAIN, SPEC, completed, delta, raw
 

@@ -25,7 +25,7 @@ from star_agents.core.errors import (
 )
 from star_agents.core.secret import Secret
 from star_agents.endpoints.client import MAX_BODY_BYTES, ReplicaClient
-from star_agents.endpoints.openai import decode, encode
+from star_agents.endpoints.formats.openai import decode, encode
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 from star_agents.mock import catalogue
 from star_agents.mock.catalogue import CATALOGUE
@@ -272,7 +272,7 @@ def test_f21_the_key_is_in_no_error(name: str) -> None:
     """F-21: neither in its text nor in what a traceback would print."""
 
     async def main() -> None:
-        timeouts = Timeouts(first_byte_s=0.1)
+        timeouts = Timeouts(first_byte_s=0.1, total_s=1.0)
         async with talking(always(CATALOGUE[name]), timeouts=timeouts) as (_, client, spec):
             printed = repr(client) + repr(spec)
             try:

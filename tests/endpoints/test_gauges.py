@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from star_agents.core import clock
 from star_agents.core.errors import ConnectFailedError
 from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.gauges import LOOK_S, RARELY_S, parse_gauges, together, watch
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
 from star_agents.traffic.knee import Gauges
 from tests.endpoints.simulated import SimulatedReplica, Simulation, ask_all
 from tests.loops import run_virtual

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.core import clock
-from star_agents.endpoints import engines
-from star_agents.endpoints.engines import Installation
-from star_agents.endpoints.gpu_memory import Memory, nvidia_smi, parsed, shortage, wait_until_free
+from star_agents.endpoints.servers import engines
+from star_agents.endpoints.servers.engines import Installation
+from star_agents.endpoints.servers.gpu_memory import Memory, nvidia_smi, parsed, shortage, wait_until_free
 from star_agents.endpoints.spec import LocalServerSpec
 from tests.endpoints.conftest import Run
 from tests.loops import run_virtual

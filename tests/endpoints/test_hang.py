@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.endpoints.hang import HangOptions, HangWatch
+from star_agents.endpoints.servers.hang import HangOptions, HangWatch
 
 OPTIONS = HangOptions()
 LEAST_S, GREATEST_S = OPTIONS.silence_s

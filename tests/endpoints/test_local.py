@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints import engines, orphans
-from star_agents.endpoints.engines import Installation
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.launcher import Machine
-from star_agents.endpoints.local import LocalServer, sweep
-from star_agents.endpoints.port import HeldPort, free_port
-from star_agents.endpoints.restarts import RestartOptions
+from star_agents.endpoints.servers import engines, orphans
+from star_agents.endpoints.servers.engines import Installation
+from star_agents.endpoints.servers.launcher import Machine
+from star_agents.endpoints.servers.local import LocalServer, sweep
+from star_agents.endpoints.servers.port import HeldPort, free_port
+from star_agents.endpoints.servers.restarts import RestartOptions
+from star_agents.endpoints.servers.supervisor import ServerState, Supervision
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.supervisor import ServerState, Supervision
 from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.loops import run_real
@@ -208,8 +208,8 @@ def test_a_held_port_is_nobody_elses() -> None:
 RUNNER = """
 import asyncio, sys
 from pathlib import Path
-from star_agents.endpoints.child import Child
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.servers.child import Child
+from star_agents.endpoints.servers.local import LocalServer
 from star_agents.endpoints.spec import LocalServerSpec
 
 async def guarded(python, run_dir):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.endpoints.logfile import ServerLog
+from star_agents.endpoints.servers.logfile import ServerLog
 
 WRITER = """
 import sys

@@ -34,9 +34,9 @@ from star_agents.core.errors import (
     UnreadableReplyError,
 )
 from star_agents.core.secret import Secret
-from star_agents.endpoints.openai import CHAT, Sampling, decode, encode, served_models
+from star_agents.endpoints.formats.openai import CHAT, Sampling, decode, encode, served_models
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply
 from tests.endpoints.simulated import request
 
 CANARY = "sk-canary-0123456789"

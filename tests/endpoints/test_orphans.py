@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.endpoints import orphans
-from star_agents.endpoints.orphans import Process
+from star_agents.endpoints.servers import orphans
+from star_agents.endpoints.servers.orphans import Process
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"

@@ -18,8 +18,8 @@ from star_agents.core.errors import (
 from star_agents.core.secret import Secret
 from star_agents.endpoints import preflight
 from star_agents.endpoints.fleet import Fleet
+from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
-from star_agents.endpoints.wire import RawReply
 from star_agents.mock.conduct import Conduct
 from star_agents.mock.server import MockServer
 from tests.loops import run_real, run_virtual

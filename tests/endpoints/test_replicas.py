@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.endpoints.replicas import deal, replica_specs
+from star_agents.endpoints.servers.replicas import deal, replica_specs
+from star_agents.endpoints.servers.turns import Turns
 from star_agents.endpoints.spec import LocalServerSpec
-from star_agents.endpoints.turns import Turns
 from tests.loops import run_virtual
 
 SPEC = LocalServerSpec(name="smol", model="m", python="py")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.endpoints.restarts import RestartOptions, Restarts
+from star_agents.endpoints.servers.restarts import RestartOptions, Restarts
 
 OPTIONS = RestartOptions(max_crashes=4, good_s=100.0, backoff_s=(1.0, 3.0))
 

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from star_agents.core.errors import EventTooLargeError
-from star_agents.endpoints import sse
-from star_agents.endpoints.sse import MAX_EVENT_BYTES, Event, SseParser
+from star_agents.endpoints.formats import sse
+from star_agents.endpoints.formats.sse import MAX_EVENT_BYTES, Event, SseParser
 
 
 def parsed(*chunks: bytes) -> list[Event]:

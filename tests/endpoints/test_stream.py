@@ -22,8 +22,8 @@ from star_agents.core.errors import (
     RunawayReplyError,
     UnreadableReplyError,
 )
-from star_agents.endpoints import stream
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats import stream
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import EndpointSpec
 from tests.endpoints.streams import (
     ANTHROPIC,

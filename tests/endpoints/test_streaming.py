@@ -19,7 +19,7 @@ from star_agents.core.errors import (
     RunawayReplyError,
     TimedOutError,
 )
-from star_agents.endpoints import stream
+from star_agents.endpoints.formats import stream
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 from tests.endpoints.conftest import Run
 from tests.endpoints.rawserver import HEAD, Answer, Line, ask, talking

@@ -13,14 +13,14 @@ import pytest
 
 from star_agents.core import clock
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints import orphans
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.hang import HangOptions
-from star_agents.endpoints.local import LocalServer
-from star_agents.endpoints.replicas import LocalReplicas, replica_specs
-from star_agents.endpoints.restarts import RestartOptions
+from star_agents.endpoints.servers import orphans
+from star_agents.endpoints.servers.hang import HangOptions
+from star_agents.endpoints.servers.local import LocalServer
+from star_agents.endpoints.servers.replicas import LocalReplicas, replica_specs
+from star_agents.endpoints.servers.restarts import RestartOptions
+from star_agents.endpoints.servers.supervisor import ServerState, Supervision
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.supervisor import ServerState, Supervision
 from tests.endpoints.conftest import Run
 from tests.endpoints.simulated import request
 from tests.endpoints.test_local import found, spec

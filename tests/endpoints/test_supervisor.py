@@ -10,10 +10,10 @@ import pytest
 
 from star_agents.core import clock
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints.causes import Cause
-from star_agents.endpoints.hang import HangOptions
-from star_agents.endpoints.restarts import RestartOptions
-from star_agents.endpoints.supervisor import ServerState, Supervision, Supervisor
+from star_agents.endpoints.servers.causes import Cause
+from star_agents.endpoints.servers.hang import HangOptions
+from star_agents.endpoints.servers.restarts import RestartOptions
+from star_agents.endpoints.servers.supervisor import ServerState, Supervision, Supervisor
 from tests.endpoints.waiting import until
 from tests.loops import run_virtual
 

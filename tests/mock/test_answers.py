@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.mock.answers import Lengths, answer, fingerprint
-from star_agents.mock.dialects import DIALECTS, Asked
+from star_agents.mock.dialect import Asked
+from star_agents.mock.dialects import DIALECTS
 from star_agents.mock.logprobs import alternatives
 from star_agents.policy.verdicts import parse_verdict
 from tests.mock.wire import chat

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.mock.batching import Batching, BatchEngine
+from star_agents.mock.batching import BatchEngine, Batching
 from star_agents.mock.engine import Engine, Job, SlotEngine, Slots
 
 

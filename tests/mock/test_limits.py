@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from star_agents.mock.limits import ApiLimits, Cost, Gate, go_duration
+from star_agents.mock.limits import ApiLimits, Cost, Gate, Style, go_duration
 from star_agents.traffic.retry_after import parse_retry_after
 
 WALL = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_capacity_steps_scale_everything() -> None:
 
 
 @pytest.mark.parametrize("style", ["openai", "anthropic"])
-def test_our_own_parser_reads_the_headers(style: str) -> None:
+def test_our_own_parser_reads_the_headers(style: Style) -> None:
     """When the emptiest bucket will be full."""
     gate = Gate(ApiLimits(requests=60, input_tokens=600, style=style))
     for _ in range(30):

@@ -59,7 +59,7 @@ def test_the_first_rule_that_hits_decides() -> None:
 def test_every_fault_has_its_name_and_a_line_in_the_table() -> None:
     """The command line asks for them by it, with and without an argument."""
     assert all(fault.name == name for name, fault in CATALOGUE.items())
-    assert all(KINDS[name].fault(KINDS[name].default).name == name for name in KINDS)
+    assert all(KINDS[name].made(KINDS[name].default).name == name for name in KINDS)
     assert all(re.fullmatch(r"F-\d\d( F-\d\d)*", kind.rows) for kind in KINDS.values())
     lines = listing().splitlines()
     assert [line.split()[0] for line in lines] == [*KINDS, "mendable"]

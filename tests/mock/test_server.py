@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -96,7 +97,9 @@ def test_a_client_that_waits_to_be_told_to_go_on() -> None:
             head, _, body = post(chat(1), CHAT, "Expect: 100-continue").partition(b"\r\n\r\n")
             client.writer.write(head + b"\r\n\r\n")
             assert (await client.heard_interim()) == 100
-            client.writer.write(body)
+            client.writer.write(body[:5])
+            await asyncio.sleep(0.01)
+            client.writer.write(body[5:])
             assert (await client.heard()).status == 200
             await client.close()
 
@@ -274,6 +277,24 @@ def test_the_journal_tells_sent_from_served(script: Script, tmp_path: Path) -> N
     assert list(read_journal(tmp_path / "journal.jsonl")) == journal.entries
 
 
+def test_tls() -> None:
+    """With a certificate of the caller's choice: also one that no client should take."""
+    ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.load_cert_chain(Path(__file__).parents[1] / "data" / "tls" / "other-host.pem")
+    theirs = ssl.create_default_context()
+    theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
+
+    async def main() -> None:
+        async with MockServer(tls=ours) as server:
+            assert server.base_url.startswith("https://")
+            client = Client(*await asyncio.open_connection("127.0.0.1", server.port, ssl=theirs))
+            assert (await client.ask(chat(1))).status == 200
+            await client.close()
+            await client.writer.wait_closed()
+
+    run_real(main())
+
+
 def test_useful_work_is_counted_once() -> None:
     """A second reply to the same request is served, and of no use."""
 
@@ -335,6 +356,7 @@ def test_the_program(tmp_path: Path) -> None:
         ["--capacity", "5"],
         ["--down", "1:2:3:4"],
         ["--journal", "/no/such/folder/journal.jsonl"],
+        ["--port-file", "/no/such/folder/port"],
         ["--script", "/no/such/file.yaml"],
         ["--tls-cert", os.devnull],
     ],
@@ -356,7 +378,7 @@ async def until(state: Any, patience_s: float = 5.0) -> None:  # noqa: ANN401  #
 
 async def until_async(state: Any) -> None:  # noqa: ANN401  # a condition
     async with asyncio.timeout(5.0):
-        while not await state():
+        while not await state():  # noqa: ASYNC110  # the server's own clock brings it about
             await asyncio.sleep(0.005)
 
 

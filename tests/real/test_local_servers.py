@@ -25,11 +25,11 @@ from star_agents.core.calls import (
     Request,
     SamplingParams,
 )
-from star_agents.endpoints import orphans
 from star_agents.endpoints.fleet import Fleet
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.servers import orphans
+from star_agents.endpoints.servers.local import LocalServer
+from star_agents.endpoints.servers.supervisor import ServerState
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.supervisor import ServerState
 from tests.loops import run_real
 
 MODEL = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "star-agents" / "models" / "smollm2-135m"
@@ -103,7 +103,7 @@ def test_it_answers_as_asked_and_leaves_nothing(spec: LocalServerSpec, tmp_path:
 RUNNER = """
 import asyncio, os, sys
 from pathlib import Path
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.servers.local import LocalServer
 from star_agents.endpoints.spec import LocalServerSpec
 
 async def main():

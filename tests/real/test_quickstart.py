@@ -12,7 +12,7 @@ import datasets
 import pytest
 import yaml
 
-from star_agents.endpoints.orphans import find
+from star_agents.endpoints.servers.orphans import find
 from tests.process.harness import wait_for
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from star_agents.core.calls import CallKey, Completion, FinishReason, Message, P
 from star_agents.core.errors import BadRequestError, CallError, ContextOverflowError, MisdirectedError
 from star_agents.endpoints.choice_probe import settled
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.formats import format_of
-from star_agents.endpoints.local import LocalServer
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.servers.local import LocalServer
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
 from tests.loops import run_real
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from star_agents.core.errors import ConfigError
-from star_agents.endpoints.formats import format_of
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.service import wiring
 from star_agents.service.secret_refs import resolve_secrets

@@ -73,7 +73,7 @@ def test_the_pool_is_every_combination_but_the_base() -> None:
         ("endpoints.local.api_key", "sk-not-a-reference", "name the secret instead of writing it"),
         ("endpoints.local.base_url", "http://user:pw@host/v1", "without credentials"),
         ("endpoints.local.base_urls", ["http://127.0.0.1:2/v1"], "give either base_url or base_urls"),
-        ("endpoints.local.kind", "opnai", "unknown `kind`; say openai or local"),
+        ("endpoints.local.kind", "opnai", "unknown `kind`; say openai, anthropic or local"),
         ("endpoints.local.kind", ..., "`kind` is missing"),
         ("endpoints.local.prise", {}, "endpoints.local.prise: unknown key; did you mean `price`?"),
         ("budget.usd", 3.0, "endpoints.local: a dollar budget needs a price"),

@@ -50,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
 }
 """Everything that a command line or a script file can name."""
 
-CATALOGUE: Mapping[str, Fault] = MappingProxyType({name: kind.fault() for name, kind in KINDS.items()})
+CATALOGUE: Mapping[str, Fault] = MappingProxyType({name: kind.made() for name, kind in KINDS.items()})
 """The same without arguments."""
 
 MENDABLE = ("no_reply", "reset", "reset_mid_body", "short_body", "http_429", "http_500", "http_503", "error_inside")
@@ -66,7 +66,7 @@ def faults_named(name: str, argument: str | None = None) -> tuple[Fault, ...]:
     """
     if name == "mendable" and argument is None:
         return tuple(CATALOGUE[each] for each in MENDABLE)
-    return (CATALOGUE[name] if argument is None else KINDS[name].fault(argument),)
+    return (CATALOGUE[name] if argument is None else KINDS[name].made(argument),)
 
 
 def listing(kinds: Iterable[Kind] = KINDS.values()) -> str:

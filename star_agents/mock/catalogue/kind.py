@@ -18,7 +18,7 @@ class Kind:
     make: Make
     default: str = ""
 
-    def fault(self, argument: str | None = None) -> Fault:
+    def made(self, argument: str | None = None) -> Fault:
         """The fault, by its own name.
 
         Raises:

@@ -6,8 +6,9 @@ import orjson
 
 from star_agents.mock.catalogue.kind import Kind, plain
 from star_agents.mock.catalogue.status import ERRORS_INSIDE
-from star_agents.mock.dialects import DONE, Event
+from star_agents.mock.dialect import Event
 from star_agents.mock.faults import Fault, Json
+from star_agents.mock.openai import DONE
 from star_agents.mock.sse import FRAMINGS, byte_by_byte, with_bom
 
 _PLACES = ("first", "mid", "last")

@@ -1,10 +1,13 @@
 """Section A of the faults: what goes wrong with connections and bytes."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
 
 from star_agents.mock.catalogue.kind import Kind, plain
-from star_agents.mock.faults import Fault
+from star_agents.mock.dialect import Event
+from star_agents.mock.faults import Fault, Json
 
 MB = 1_000_000
 _BLANKS = b" " * MB
@@ -43,7 +46,16 @@ def _drip(argument: str) -> Fault:
 
 def _giant(argument: str) -> Fault:
     size = int(float(argument) * MB)
-    return Fault(name="giant_event", change=lambda payload: {"padding": "x" * size, **payload}, keeps_right=True)
+
+    def pad(payload: Json) -> Json:
+        return {"padding": "x" * size, **payload}
+
+    def pad_first(events: Sequence[Event]) -> Iterator[Event]:
+        for number, event in enumerate(events):
+            is_meant = number == 0 and isinstance(event.data, dict)
+            yield replace(event, data=pad(cast("Json", event.data))) if is_meant else event
+
+    return Fault(name="giant_event", change=pad, restream=pad_first, keeps_right=True)
 
 
 def _gzip_of(megabytes: int) -> Iterator[bytes]:
@@ -78,7 +90,7 @@ KINDS = (
     Kind("short_body", "F-10", "closes after ARG bytes of the reply, head and all", _close_after, "180"),
     plain(HALF_CHUNKED, "F-10", "closes in the middle of a chunked body"),
     plain(EXCESS_BODY, "F-10", "sends more bytes than content-length says"),
-    Kind("giant_event", "F-11", "pads every event of a stream (or the body) with ARG MB", _giant, "50"),
+    Kind("giant_event", "F-11", "pads the first event of a stream, or the body, with ARG MB", _giant, "50"),
     Kind("gzip_bomb", "F-12", "a gzip body of ARG MB when unpacked, a thousandth on the wire", _bomb, "1000"),
     Kind("redirect", "F-13", "307 to the URL ARG", _redirect, "http://169.254.169.254/latest/meta-data/"),
 )

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints.engines import HOST
+from star_agents.endpoints.servers.engines import HOST
 
 PORT_TRIES = 3
 

@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints.gate import Gate
-from star_agents.endpoints.launcher import Machine, make_key
-from star_agents.endpoints.local import LocalServer, ServerStatus
+from star_agents.endpoints.servers.gate import Gate
+from star_agents.endpoints.servers.launcher import Machine, make_key
+from star_agents.endpoints.servers.local import LocalServer, ServerStatus
+from star_agents.endpoints.servers.supervisor import Supervision
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.supervisor import Supervision
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """A model server that we start, keep up and end.
 
-Law: whichever way its block is left, no process of it is left behind. What a start is: `endpoints/launcher.py`;
-what becomes of a server that crashes or hangs: `endpoints/supervisor.py`; docs/engines.md tells people.
+Law: whichever way its block is left, no process of it is left behind. What a start is: `endpoints/servers/launcher.py`;
+what becomes of a server that crashes or hangs: `endpoints/servers/supervisor.py`; docs/engines.md tells people.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from star_agents.core.secret import Secret
-from star_agents.endpoints import orphans
-from star_agents.endpoints.gate import Gate, NoGate
-from star_agents.endpoints.launcher import Launcher, Machine, make_key
+from star_agents.endpoints.servers import orphans
+from star_agents.endpoints.servers.gate import Gate, NoGate
+from star_agents.endpoints.servers.launcher import Launcher, Machine, make_key
+from star_agents.endpoints.servers.supervisor import ServerState, Supervision, Supervisor
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.supervisor import ServerState, Supervision, Supervisor
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Laws: silence is counted from the last answer, or from the first call after it, and only an answer ends it, so
 calls that run into their own deadlines do not hide a dead engine; silence alone never condemns a server, it
-only asks for a canary (`endpoints/canary.py`). `/health` is not looked at: a stopped engine leaves it at 200.
+only asks for a canary (`endpoints/servers/canary.py`). `/health` is not looked at: a stopped engine leaves it at 200.
 """
 
 from dataclasses import dataclass

@@ -15,14 +15,14 @@ from typing import Any
 
 from star_agents.core.errors import ModelServerError
 from star_agents.core.secret import Secret
-from star_agents.endpoints import engines, gpu_memory
-from star_agents.endpoints.canary import Canary
-from star_agents.endpoints.causes import Cause, cause_of
-from star_agents.endpoints.child import Child
-from star_agents.endpoints.guard import Guard
-from star_agents.endpoints.port import HeldPort, free_port
+from star_agents.endpoints.servers import engines, gpu_memory
+from star_agents.endpoints.servers.canary import Canary
+from star_agents.endpoints.servers.causes import Cause, cause_of
+from star_agents.endpoints.servers.child import Child
+from star_agents.endpoints.servers.guard import Guard
+from star_agents.endpoints.servers.port import HeldPort, free_port
+from star_agents.endpoints.servers.turns import Turns
 from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
-from star_agents.endpoints.turns import Turns
 
 QUOTED_LINES = 20
 """Of the log, in an error."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from star_agents.endpoints.choices import Token
+from star_agents.endpoints.formats.choices import Token
 
 
 def chat_tokens(logprobs: object) -> tuple[Token, ...]:

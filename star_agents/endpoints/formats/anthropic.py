@@ -1,4 +1,4 @@
-"""Anthropic's wire format, Messages. Laws: `endpoints.protocol`.
+"""Anthropic's wire format, Messages. Laws: `endpoints.formats.protocol`.
 
 Wire reference: Anthropic's "Messages" and "Streaming messages", version 2023-06-01. vLLM serves the same under
 `/v1/messages`. The API has neither a random seed nor log probabilities, and refuses fields that it does not know.
@@ -16,8 +16,8 @@ from star_agents.core.errors import (
     ReasoningOnlyError,
     UnreadableReplyError,
 )
-from star_agents.endpoints.anthropic_stream import MessageAssembler
-from star_agents.endpoints.protocol import (
+from star_agents.endpoints.formats.anthropic_stream import MessageAssembler
+from star_agents.endpoints.formats.protocol import (
     Assembler,
     Sampling,
     costing,
@@ -28,8 +28,8 @@ from star_agents.endpoints.protocol import (
     payload_of,
     text_of,
 )
+from star_agents.endpoints.formats.wire import RawReply, dump_json, repaired
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply, dump_json, repaired
 
 VERSION = "2023-06-01"
 

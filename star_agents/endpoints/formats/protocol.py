@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeGuard, TypeVar
 
 from star_agents.core.calls import Completion, Request, Usage
 from star_agents.core.errors import CallError, IncompleteReplyError, MisdirectedError, UnreadableReplyError
-from star_agents.endpoints.faults import error_in_band, error_object, error_of_status
+from star_agents.endpoints.formats.faults import error_in_band, error_object, error_of_status
+from star_agents.endpoints.formats.wire import RawReply, excerpt, load_json
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply, excerpt, load_json
 
 CHARS_PER_TOKEN = 4
 """A rough measure for prompts to pace by, and for replies that come without usage."""

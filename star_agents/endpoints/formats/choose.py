@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from star_agents.endpoints.anthropic import MESSAGES
-from star_agents.endpoints.openai import CHAT, COMPLETIONS
-from star_agents.endpoints.protocol import WireFormat
+from star_agents.endpoints.formats.anthropic import MESSAGES
+from star_agents.endpoints.formats.openai import CHAT, COMPLETIONS
+from star_agents.endpoints.formats.protocol import WireFormat
 from star_agents.endpoints.spec import Api, EndpointSpec
 
 FORMATS: Mapping[Api, WireFormat] = {"chat": CHAT, "completions": COMPLETIONS, "messages": MESSAGES}

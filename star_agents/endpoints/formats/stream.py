@@ -8,8 +8,8 @@ from typing import Any
 
 from star_agents.core.calls import Usage
 from star_agents.core.errors import CallError, RunawayReplyError
-from star_agents.endpoints.protocol import CHARS_PER_TOKEN, Assembler, costing
-from star_agents.endpoints.sse import SseParser
+from star_agents.endpoints.formats.protocol import CHARS_PER_TOKEN, Assembler, costing
+from star_agents.endpoints.formats.sse import SseParser
 
 MAX_TEXT = 4 * 2**20
 """Characters, text and reasoning together: about a million tokens."""

@@ -1,4 +1,4 @@
-"""OpenAI's wire formats, chat and plain completions. Laws: `endpoints.protocol`.
+"""OpenAI's wire formats, chat and plain completions. Laws: `endpoints.formats.protocol`.
 
 Wire reference: OpenAI's "Create chat completion" and "Create completion"; what other servers do differently
 is said where it is dealt with.
@@ -17,11 +17,11 @@ from star_agents.core.errors import (
     ReasoningOnlyError,
     UnreadableReplyError,
 )
-from star_agents.endpoints import choices
-from star_agents.endpoints.choices import Token
-from star_agents.endpoints.openai_logprobs import chat_tokens, plain_tokens
-from star_agents.endpoints.openai_stream import ChatAssembler, PlainAssembler
-from star_agents.endpoints.protocol import (
+from star_agents.endpoints.formats import choices
+from star_agents.endpoints.formats.choices import Token
+from star_agents.endpoints.formats.openai_logprobs import chat_tokens, plain_tokens
+from star_agents.endpoints.formats.openai_stream import ChatAssembler, PlainAssembler
+from star_agents.endpoints.formats.protocol import (
     Assembler,
     Sampling,
     costing,
@@ -34,8 +34,8 @@ from star_agents.endpoints.protocol import (
     served_models,
     text_of,
 )
+from star_agents.endpoints.formats.wire import RawReply, dump_json, repaired
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply, dump_json, repaired
 
 __all__ = ["CHAT", "COMPLETIONS", "Sampling", "decode", "encode", "estimated_tokens", "served_models"]
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from star_agents.core.errors import UnreadableReplyError
-from star_agents.endpoints.faults import error_object
-from star_agents.endpoints.protocol import text_of
+from star_agents.endpoints.formats.faults import error_object
+from star_agents.endpoints.formats.protocol import text_of
+from star_agents.endpoints.formats.wire import excerpt, load_json
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import excerpt, load_json
 
 DONE = b"[DONE]"
 _KEPT = ("id", "model", "system_fingerprint")

@@ -7,8 +7,8 @@ ends the stream, and so does an error, which becomes the body; what a tool would
 from collections.abc import Mapping
 from typing import Any
 
-from star_agents.endpoints.faults import error_object
-from star_agents.endpoints.openai_stream import event_object
+from star_agents.endpoints.formats.faults import error_object
+from star_agents.endpoints.formats.openai_stream import event_object
 from star_agents.endpoints.spec import EndpointSpec
 
 _TEXT_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking"}

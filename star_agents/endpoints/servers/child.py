@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from star_agents.endpoints import orphans
-from star_agents.endpoints.logfile import ServerLog
+from star_agents.endpoints.servers import orphans
+from star_agents.endpoints.servers.logfile import ServerLog
 
 
 class Child:

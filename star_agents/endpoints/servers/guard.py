@@ -2,7 +2,7 @@
 
 Law: when this process has ended in whatever way, SIGKILL included, its server and all that the server started
 are ended within seconds, and nothing that another process started is touched. A guard that is killed itself is
-missed by nobody: the next start of the folder sweeps (`endpoints/orphans.py`).
+missed by nobody: the next start of the folder sweeps (`endpoints/servers/orphans.py`).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
-from star_agents.endpoints import orphans
+from star_agents.endpoints.servers import orphans
 
 
 class Guard:

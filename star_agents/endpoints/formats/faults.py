@@ -21,8 +21,8 @@ from star_agents.core.errors import (
     QuotaExhaustedError,
     RateLimitedError,
 )
+from star_agents.endpoints.formats.wire import RawReply, excerpt, load_json, repaired
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.endpoints.wire import RawReply, excerpt, load_json, repaired
 from star_agents.traffic.retry_after import parse_retry_after
 
 _BY_NAME: Mapping[str, type[CallError]] = {

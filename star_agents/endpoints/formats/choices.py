@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from star_agents.endpoints.formats.wire import load_json
 from star_agents.endpoints.spec import Choices
-from star_agents.endpoints.wire import load_json
 
 TOP_LOGPROBS = 20
 """The most that OpenAI and vLLM tell of one token."""

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, Protocol
 
 from star_agents.core import clock, rng
 from star_agents.core.errors import ModelServerError
-from star_agents.endpoints.causes import Cause
-from star_agents.endpoints.gate import Gate
-from star_agents.endpoints.hang import HangOptions, HangWatch
-from star_agents.endpoints.restarts import RestartOptions, Restarts
+from star_agents.endpoints.servers.causes import Cause
+from star_agents.endpoints.servers.gate import Gate
+from star_agents.endpoints.servers.hang import HangOptions, HangWatch
+from star_agents.endpoints.servers.restarts import RestartOptions, Restarts
 
 DRAIN_LOOK_S = 0.1
 """How often a server that is drained is asked whether all its calls are in."""

@@ -18,8 +18,8 @@ from star_agents.core.errors import (
     TimedOutError,
 )
 from star_agents.endpoints.client import ReplicaClient
+from star_agents.endpoints.formats.openai import decode, encode
 from star_agents.endpoints.gauges import read as read_gauges
-from star_agents.endpoints.openai import decode, encode
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 
 POLL_S = 0.25
