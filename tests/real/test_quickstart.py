@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from star_agents.endpoints.servers.orphans import find
+from star_agents.storage.recovery import read_standing
 from tests.process.harness import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -47,22 +48,25 @@ def test_on_transformers_serve(tmp_path: Path) -> None:
     assert {row["metadata"]["response_model"] for row in rows} <= {"smollm2-135m", ""}
 
 
-def test_a_server_that_dies_ends_the_run(tmp_path: Path) -> None:
-    """Code 69 and the server's last words; the seeds stay open."""
+@pytest.mark.fault("F-47")
+def test_a_server_that_dies_costs_time_and_no_seed(tmp_path: Path) -> None:
+    """Killed in mid-run it is started anew, the calls wait for it, and the run ends as if nothing had been."""
     config = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text())
     config["run"]["dir"] = str(tmp_path / "run")
     config["endpoints"]["smol"]["engine"] = "transformers"
     file = tmp_path / "quickstart.yaml"
     file.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "star_agents", "serve-run", str(file)]
+    command = [sys.executable, "-m", "star_agents", "serve-run", str(file), "--limit", "3"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
         wait_for((tmp_path / "run" / "service.json").exists, "the run")
         for process in find(tmp_path / "run"):
             os.kill(process.pid, signal.SIGKILL)
-        _, said = run.communicate(timeout=120)
-    assert run.returncode == 69
-    assert "model server smol" in said
+        _, said = run.communicate(timeout=400)
+    assert run.returncode == 0, said
+    assert "model server smol: " in said
+    assert "starting it anew" in said
     assert "Traceback" not in said
+    assert read_standing(tmp_path / "run" / "run.db").finished == 3
 
 
 @pytest.mark.real_vllm
