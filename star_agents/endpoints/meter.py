@@ -1,5 +1,6 @@
 """Counting what an endpoint does, cheaply enough to be looked at several times a second."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,11 @@ RATE_WINDOW_S = 15
 LATENCIES_KEPT = 256
 """Percentiles are over the last so many answers."""
 
+
+MODELS_KEPT = 16
+"""A server that invents names is not followed for ever."""
+
+log = logging.getLogger(__name__)
 
 EndpointState = Literal["ok", "paused", "open"]
 """`paused` by a rate limit; `open` means that no replica answers and nothing is sent."""
@@ -46,6 +52,8 @@ class EndpointStatus:
     """Written tokens a second, of late."""
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
+    models: tuple[str, ...] = ()
+    """Who answered, by the names that the answers bear; a second name is a silent change."""
     paused_for_s: float | None = None
     """Seconds until it ends; None where no rate limit holds."""
 
@@ -66,6 +74,8 @@ class Meter:
         self._began_at: float | None = None
         self.last_answer_at: list[float | None] = [None] * num_replicas
         """By replica, on the loop's clock."""
+        self.models: dict[str, None] = {}
+        """Names under which answers came, in order of appearance: more than one is worth a word."""
         self.answered_at = float("-inf")
         """Of any replica."""
 
@@ -78,6 +88,8 @@ class Meter:
 
     def answered(self, now: float, replica: int, completion: Completion) -> None:
         """An answer came in at `now`."""
+        if completion.model not in self.models and len(self.models) < MODELS_KEPT:
+            self._note_model(completion)
         usage, second = completion.usage, int(now)
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens
@@ -88,6 +100,12 @@ class Meter:
         else:
             self._written.append([second, usage.output_tokens])
             self._forget(now)
+
+    def _note_model(self, completion: Completion) -> None:
+        if self.models:
+            before = ", ".join(self.models)
+            log.warning("endpoint %s: %s answers now, before it was %s", completion.endpoint, completion.model, before)
+        self.models[completion.model] = None
 
     def failed(self, error: CallError) -> None:
         """A send came to nothing."""
@@ -121,6 +139,7 @@ class Meter:
             tokens_per_s=self.tokens_per_s(now),
             latency_p50_s=median,
             latency_p95_s=high,
+            models=tuple(self.models),
             **known,
         )
 

@@ -42,6 +42,7 @@ def picture(
         weights_version=engine.board.weights.version,
         channels=engine.graph.statistics(),
         endpoints=engine.fleet.snapshot(),
+        servers=tuple(status for replicas in engine.servers for status in replicas.status()),
         scorer=engine.scorer.snapshot(),
         pairs=pair_lines(engine.evolver.tally, engine.weights_at_start, engine.board.weights),
         events=dict(engine.evolver.tally.events),

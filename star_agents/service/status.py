@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from star_agents.core.records import RowSource
 from star_agents.endpoints.fleet import EndpointStatus
+from star_agents.endpoints.servers.local import ServerStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.bill import Bill, BudgetStatus
@@ -76,6 +77,8 @@ class RunStatus:
     weights_version: int = 0
     channels: tuple[ChannelStatistics, ...] = ()
     endpoints: tuple[EndpointStatus, ...] = ()
+    servers: tuple[ServerStatus, ...] = ()
+    """The model servers that we started."""
     scorer: PoolStatus | None = None
     pairs: tuple[PairStatus, ...] = ()
     events: Mapping[str, int] = field(default_factory=dict)

@@ -124,6 +124,21 @@ def test_f25_a_server_may_say_that_a_retry_is_no_use() -> None:
     in_fleet(simulation, body)
 
 
+@pytest.mark.fault("F-43")
+def test_f43_a_silent_change_of_model_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """F-43: the new name is on the record of each answer, in the status, and in one line of the log."""
+    simulation = Simulation(lambda seen: catalogue.CATALOGUE["renamed"] if seen.body["seed"] >= 5 else None)
+
+    async def body(fleet: Fleet) -> None:
+        outcomes = await ask_all(fleet, range(10))
+        names = {outcome.model for outcome in outcomes if isinstance(outcome, Completion)}
+        assert len(names) == 2
+        assert set(fleet.snapshot()[0].models) == names
+
+    in_fleet(simulation, body)
+    assert len([line for line in caplog.messages if "answers now, before it was m" in line]) == 1
+
+
 @pytest.mark.fault("F-32")
 def test_f32_a_slow_answer_is_waited_for_and_not_asked_for_twice() -> None:
     """F-32: one send a call, however slow some answers are: a second one costs twice and favours the short."""

@@ -41,7 +41,7 @@ class ServerStatus:
     """Why it is not up, or what it waits for."""
     restarts: int
     pid: int | None
-    log_path: Path
+    log_path: str
 
 
 class LocalServer:
@@ -110,7 +110,7 @@ class LocalServer:
             reason=self._launcher.waiting or watched.reason,
             restarts=watched.restarts,
             pid=self._launcher.child.pid,
-            log_path=self._launcher.child.log.path,
+            log_path=str(self._launcher.child.log.path),
         )
 
     async def supervise(self, gate: Gate | None = None) -> NoReturn:
