@@ -22,6 +22,7 @@ from star_agents.endpoints.formats.protocol import estimated_tokens
 from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.meter import EndpointState, EndpointStatus, Meter
 from star_agents.endpoints.purse import Purse
+from star_agents.endpoints.replica_gate import ReplicaGate
 from star_agents.endpoints.servers.gate import Gate
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.traffic.budget import Budget, Cost
@@ -273,32 +274,3 @@ class Endpoint:
         if self._pacer.paused_until(now) is not None:
             return "paused", "rate limited"
         return "ok", str(self._last_fault) if self._router.num_open() else None
-
-
-class ReplicaGate:
-    """`Gate` of one replica."""
-
-    def __init__(self, index: int, router: Router, meter: Meter, admission: Admission) -> None:
-        self._index = index
-        self._router = router
-        self._meter = meter
-        self._admission = admission
-
-    @property
-    def in_flight(self) -> int:
-        """See `Gate`."""
-        return self._router.in_flight[self._index]
-
-    @property
-    def last_answer_at(self) -> float | None:
-        """See `Gate`."""
-        return self._meter.last_answer_at[self._index]
-
-    def hold(self) -> None:
-        """See `Gate`."""
-        self._router.breakers[self._index].hold(clock.now())
-
-    def release(self) -> None:
-        """See `Gate`."""
-        self._router.breakers[self._index].release()
-        self._admission.let_in()

@@ -1,17 +1,18 @@
 """How many retries an endpoint is worth: few when it works, hardly any when it does not.
 
-Law: over any span, retries are at most `CAPACITY`, half of the successes, and one in `TRICKLE_S` seconds. A retry
+Law: over any span, retries are at most `CAPACITY`, two for each success, and one in `TRICKLE_S` seconds. A retry
 that finds the budget empty waits for it and is never failed for that. So a storm of failures cannot become a storm
 of retries, whatever each call is owed. After gRPC's proposal A6 (retry throttling), with a trickle so that nothing
-waits for ever on an endpoint that nobody else asks. A6 earns a tenth for each success; here it is half, because a
-call is never given up for want of budget: an endpoint that fails one send in five needs a quarter of its successes
-in retries, and with less its calls would pile up for ever. What stops a real outage is the breaker.
+waits for ever on an endpoint that nobody else asks. A6 earns a tenth for each success and fails what is beyond; here
+no call is failed for it, so with a tenth an endpoint that fails one send in five would pile its calls up for ever, and
+after an outage a run whose calls all wait would trickle. With two for each success they come back in doubling
+numbers, each answer vouching for the next two; what keeps a dead endpoint quiet is the breaker.
 """
 
 from star_agents.traffic.limits import TICK_S
 
-CAPACITY = 10.0
-EARNED = 0.5
+CAPACITY = 100.0
+EARNED = 2.0
 """What a success adds."""
 TRICKLE_S = 10.0
 """One more in this time, whatever happens."""

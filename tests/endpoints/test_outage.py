@@ -37,6 +37,19 @@ def test_f01_an_outage_of_a_minute_fails_nobody() -> None:
     in_fleet(simulation, body, concurrency=8)
 
 
+@pytest.mark.fault("F-01", "F-26")
+def test_after_an_outage_the_calls_that_waited_come_back_fast() -> None:
+    """A run has only so many calls: when all of them wait for their retry, their own answers must let the rest go."""
+    simulation = Simulation(refuses=lambda now, _: 0.5 <= now < 30.0)
+
+    async def body(fleet: Fleet) -> None:
+        assert answered(await ask_all(fleet, range(400)))
+        found_at = min(send.at for send in simulation.sends if send.at >= 30.0)
+        assert clock.now() - found_at <= 10 * simulation.latency_s
+
+    in_fleet(simulation, body, concurrency=200)
+
+
 @pytest.mark.fault("F-26")
 def test_f26_ten_minutes_of_503_cost_little() -> None:
     """F-26: calls that keep coming through an outage are sent 1.2 times on average, and none is lost."""

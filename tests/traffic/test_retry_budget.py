@@ -14,8 +14,8 @@ from star_agents.traffic.retry_budget import CAPACITY, EARNED, TRICKLE_S, RetryB
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=200))
-def test_retries_are_half_of_the_successes_and_a_little(steps: list[tuple[bool, float]]) -> None:
-    """Over any time from the start: the capacity, half of the successes, and one in ten seconds."""
+def test_retries_are_two_for_each_success_and_a_little(steps: list[tuple[bool, float]]) -> None:
+    """Over any time from the start: the capacity, two for each success, and one in ten seconds."""
     budget, now, successes, retries = RetryBudget(), 0.0, 0, 0
     for is_success, pause in steps:
         now += pause
