@@ -162,7 +162,8 @@ class Endpoint:
             self._meter.sent(permit.sent_at, is_retry=call.sends > 0)
             call.sends += 1
             try:
-                raw = await self.replicas[index].send(body, first_byte_s=self._deadline.after_s, call=call.name)
+                name = call.name if self.spec.idempotency_key else ""
+                raw = await self.replicas[index].send(body, first_byte_s=self._deadline.after_s, call=name)
                 completion = self._format.decode(raw, call.request, self.spec)
             except CallError as error:
                 return self._fail(permit, call, error)

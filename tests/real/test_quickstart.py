@@ -64,7 +64,7 @@ def test_a_server_that_dies_costs_time_and_no_seed(tmp_path: Path) -> None:
         _, said = run.communicate(timeout=400)
     assert run.returncode == 0, said
     assert "model server smol: " in said
-    assert "starting it anew" in said
+    assert "once more in" in said
     assert "Traceback" not in said
     assert read_standing(tmp_path / "run" / "run.db").finished == 3
 
