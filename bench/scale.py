@@ -2,12 +2,13 @@
 
     python -m bench.scale [--sizes N ...] [--million] [--save] [--quick]
 
-A process a size, against a mock server that answers at once. Time, CPU and disk a request, resident memory at the
-end, and how late the event loop was (a task that wants to wake every 20 ms). The slope is that of a straight line
-through the logarithm of the size (least squares): what ten times as many requests add.
+A process a size, against a mock server that answers at once, with the same number of seeds in flight at every size
+(`sampling.max_in_flight`; by itself the engine raises it in the first minute, and memory with it: `--auto`). Time, CPU
+and disk a request, resident memory at the end, and how late the event loop was (a task that wants to wake every 20 ms).
+The slope is that of a straight line through the logarithm of the size (least squares): what ten times as many add.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import log10
 from pathlib import Path
@@ -24,6 +25,8 @@ from bench.harness.server import serving
 SIZES = (1_000, 4_000, 16_000, 64_000, 192_000)
 MILLION = 1_000_000
 SLOTS = 256
+SEEDS_IN_FLIGHT = 128
+"""Enough for all slots, with as many calls waiting behind them."""
 FLAT = 0.05
 """A slope within so much of the median, for each ten times the size, is called flat."""
 SLOPES = ("CPU ms / request", "ms / request", "RSS MiB", "loop lag p99 ms")
@@ -33,17 +36,20 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, metavar="N", help="requests, about")
     parser.add_argument("--million", action="store_true", help="a million as well: some ten minutes")
+    parser.add_argument("--auto", action="store_true", help="let the engine choose the seeds in flight")
     options = parser.parse_args()
+    extra = {} if options.auto else {"max_in_flight": SEEDS_IN_FLIGHT}
     sizes = (500, 1_000) if options.quick else (*options.sizes, *([MILLION] if options.million else []))
     rows, rounds = [], []
     for size in sizes:
-        rounds.append(measured(size))
+        rounds.append(measured(size, extra))
         rows.append(row(rounds[-1]))
         print(rows[-1], flush=True)
     Report(
-        name="scale",
+        name="scale-auto" if options.auto else "scale",
         command="python -m bench.scale"
         + (" --million" if options.million else "")
+        + (" --auto" if options.auto else "")
         + (" --quick" if options.quick else ""),
         rows=rows,
         notes=notes(rows),
@@ -51,11 +57,11 @@ def main() -> None:
     ).show(save=options.save)
 
 
-def measured(size: int) -> Round:
+def measured(size: int, extra: Mapping[str, Any]) -> Round:
     """One run of a process of its own."""
     with serving() as server, TemporaryDirectory() as folder:
         target = Target(url=server.url, model="m", slots=SLOTS)
-        setup = Setup(targets=(target,), folder=str(Path(folder, "client")), warm_up=SLOTS)
+        setup = Setup(targets=(target,), folder=str(Path(folder, "client")), warm_up=SLOTS, extra=extra)
         with Driver.started(kinds.ENGINE, setup) as driver:
             return driver.round(0, size)
 

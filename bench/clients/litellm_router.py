@@ -1,6 +1,7 @@
 """litellm's `Router` over all targets as deployments of one model: it chooses the target, the job's own is ignored.
 
-`least-busy` and `max_parallel_requests` are its own words for what a scheduler should do here.
+`least-busy` is its own word for what a scheduler should do here. Its `max_parallel_requests` is left out: it refuses
+what is too much instead of holding it back. So as many requests are out as there are slots, and the servers queue.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ GROUP = "bench"
 
 @asynccontextmanager
 async def make(setup: Setup) -> AsyncIterator[Ask]:
-    """A router that knows how many calls each target takes."""
+    """A router, and a gate before it for all targets together."""
     deployments = [
         {
             "model_name": GROUP,
@@ -25,7 +26,6 @@ async def make(setup: Setup) -> AsyncIterator[Ask]:
                 "model": f"openai/{target.model}",
                 "api_base": target.url,
                 "api_key": "none",
-                "max_parallel_requests": target.slots,
             },
         }
         for target in setup.targets

@@ -36,12 +36,10 @@ from star_agents.storage.manifest import Manifest
 from star_agents.storage.recovery import Recovered
 from star_agents.traffic.sizing import Bounds
 
-CALLS_PER_SEED = 10
-"""About: six answers, a rewrite or two, and two verdicts or more."""
+CALLS_PER_SEED = 12
+"""About: six answers, a rewrite, and a few verdicts in both orders."""
 PAIRS_PER_SEED, FROM_MEMORY, BATCH_SIZE = 5, 2, 32
 MIN_RESPONDERS = 4
-BOUNDS = Bounds(at_least=BATCH_SEEDS + BATCH_SIZE, at_most=MAX_IN_FLIGHT, max_bytes=MAX_BYTES)
-"""Of the seeds in flight, where the config says `auto`."""
 DIMENSIONS = 384
 NUM_DIRECTIONS = 64
 """Different embeddings there are."""
@@ -122,13 +120,21 @@ def manifest(setup: Setup) -> Manifest:
     )
 
 
+def bounds_of(setup: Setup) -> Bounds:
+    """Of the seeds in flight: as `sampling.max_in_flight: auto` has them, or the number that the setup wishes."""
+    if fixed := setup.extra.get("max_in_flight"):
+        return Bounds(at_least=fixed, at_most=fixed)
+    return Bounds(at_least=BATCH_SEEDS + BATCH_SIZE, at_most=MAX_IN_FLIGHT, max_bytes=MAX_BYTES)
+
+
 async def run_graph(wiring: Wiring, recovered: Recovered) -> None:
     """Run to the last commit, with as many seeds in flight as the endpoints can use."""
     parts, board = stages(wiring, recovered)
-    sizer = Sizer(board, wiring.fleet.snapshot, lambda: parts.evolver.last, BOUNDS)
+    bounds = bounds_of(wiring.setup)
+    sizer = Sizer(board, wiring.fleet.snapshot, lambda: parts.evolver.last, bounds)
     async with asyncio.TaskGroup() as group:
         watcher = group.create_task(sizer.run())
-        await Graph(parts, board, most_in_flight=BOUNDS.at_most).run()
+        await Graph(parts, board, most_in_flight=bounds.at_most).run()
         watcher.cancel()
 
 
@@ -136,7 +142,8 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
     """Everything joined; the graph is the caller's to make."""
     agents = agents_of(wiring.setup)
     base, pool = base_of(agents), pool_of(agents)
-    begin_with = BOUNDS.at_least + 2 * wiring.fleet.total_limit // (PAIRS_PER_SEED + 1)
+    bounds = bounds_of(wiring.setup)
+    begin_with = min(bounds.at_least + 2 * wiring.fleet.total_limit // (PAIRS_PER_SEED + 1), bounds.at_most)
     board = Board(uniform(pool), MemoryBank(1000, 10, 0.3), max_in_flight=begin_with)
     asker, prompts, grading = Asker(wiring.fleet, wiring.store, recovered.replies), Prompts({}), GradeOptions()
     judge = _agent("judge", Role.JUDGE, f"e{len(wiring.setup.targets) - 1}", "pairwise")

@@ -12,6 +12,9 @@ from star_agents.traffic.limits import TICK_S
 
 OPEN_AFTER = 5
 """Failures in a row that open a breaker."""
+QUIET_S = 8.0
+"""A replica that worked for so long is no longer on probation. On a busy one that fails one send in five, five in a row
+come every ten seconds by chance: were each opening to lengthen the next, it would soon be left alone for minutes."""
 FIRST_OPEN_S = 1.0
 MAX_OPEN_S = 300.0
 """The shortest and the longest time a breaker stays open before it lets a probe through."""
@@ -102,7 +105,7 @@ class Breaker:
         self._has_probe_out = False
 
     def _open(self, now: float, *, is_fatal: bool) -> None:
-        was_quiet = self.state is State.CLOSED and now - self.closed_at > 2 * self._open_s
+        was_quiet = self.state is State.CLOSED and now - self.closed_at > min(2 * self._open_s, QUIET_S)
         if is_fatal:
             self._open_s = MAX_OPEN_S
         elif was_quiet or not self._open_s:

@@ -42,10 +42,14 @@ def test_utilisation() -> None:
 
 
 def test_faults() -> None:
-    """No answer is lost to faults that a further try mends, nor to an outage."""
+    """No answer is lost to an outage, nor to 1 or 5 % faults.
+
+    At 20 % a request in 600 meets a fault four times running, after which it is given up (`traffic.retry.MAX_CHARGED`).
+    """
     rows = quick("faults")["rows"]
     assert {row["script"].split()[-1] for row in rows} == {"faults", "s", "(virtual)", "100"}
-    assert sum(row["lost"] for row in rows) == 0
+    assert sum(row["lost"] for row in rows if not row["script"].startswith("20%")) == 0
+    assert all(row["lost"] <= 6 for row in rows)
 
 
 def test_scale() -> None:

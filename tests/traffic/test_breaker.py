@@ -146,3 +146,17 @@ def test_a_breaker_that_is_held_opens_for_nobody_before_its_release() -> None:
     for _ in range(OPEN_AFTER):
         breaker.fail(1000.0, is_probe=False)
     assert breaker.wait_s(1000.0) == FIRST_OPEN_S
+
+
+@pytest.mark.fault("F-27")
+def test_openings_by_chance_do_not_grow() -> None:
+    """A replica that works for ten seconds between its openings is asked again after the shortest time, for ever."""
+    breaker, now = Breaker(), 0.0
+    for _ in range(50):
+        for _ in range(OPEN_AFTER):
+            breaker.fail(now, is_probe=False)
+        assert breaker.wait_s(now) == FIRST_OPEN_S
+        now += FIRST_OPEN_S
+        assert breaker.start()
+        breaker.succeed(now, is_probe=True)
+        now += 10.0
