@@ -38,6 +38,11 @@ def test_walls() -> None:
     run("lint-imports", "--no-cache")
 
 
+def test_every_import_is_declared() -> None:
+    """What the package imports is named among its dependencies, not found there by luck."""
+    run("deptry", "star_agents")
+
+
 def test_files_are_read_in_one_sitting() -> None:
     """No module of the package is longer than 400 lines."""
     long = {
