@@ -140,9 +140,9 @@ class Endpoint:
             RefusedError: nobody is to be sent to.
         """
         body = self._format.encode(call.request, self.spec, call.sampling)
-        if not self._purse.budget.is_limited:
+        if not self._purse.is_limited:
             outcome = await self._send(call, body)
-            self._purse.budget.spent += self._cost(outcome)
+            self._purse.spend(self._cost(outcome))
             return outcome
         async with self._purse.hold(self._tariff.worst_case(len(body), call.max_tokens)) as hold:
             outcome = await self._send(call, body)

@@ -36,8 +36,7 @@ def may_show_figures(spec: EndpointSpec) -> bool:
 
 def is_api(spec: EndpointSpec) -> bool:
     """True for an account with limits of its own, which TLS, or a configured rate, gives away."""
-    has_rate = any((spec.requests_per_minute, spec.tokens_per_minute, spec.input_tokens_per_minute))
-    return has_rate or any(urlsplit(url).scheme == "https" for url in spec.base_urls)
+    return rates_of(spec) != Rates() or any(urlsplit(url).scheme == "https" for url in spec.base_urls)
 
 
 def rates_of(spec: EndpointSpec) -> Rates:

@@ -55,6 +55,15 @@ class Purse:
         """Sends that wait for room."""
         return sum(not waiter.done() for _, waiter in self._waiters)
 
+    @property
+    def is_limited(self) -> bool:
+        """True where there is a ceiling; below none nothing need be set aside."""
+        return self.budget.is_limited
+
+    def spend(self, actual: Cost) -> None:
+        """What a send took for which nothing was set aside."""
+        self.budget.spent += actual
+
     def hold(self, worst: Cost) -> Hold:
         """Money for one send of at most `worst`, to be entered before its permit and left with it."""
         return Hold(self, worst)

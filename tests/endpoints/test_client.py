@@ -25,7 +25,7 @@ from star_agents.core.errors import (
 )
 from star_agents.core.secret import Secret
 from star_agents.endpoints.client import MAX_BODY_BYTES, ReplicaClient
-from star_agents.endpoints.formats.openai import decode, encode
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 from star_agents.mock import catalogue
 from star_agents.mock.catalogue import CATALOGUE
@@ -48,7 +48,8 @@ def spec_for(server: MockServer, **changes: object) -> EndpointSpec:
 
 
 async def ask(client: ReplicaClient, spec: EndpointSpec, number: int = 0) -> str:
-    return decode(await client.send(encode(request(number), spec)), request(number), spec).text
+    wire = format_of(spec)
+    return wire.decode(await client.send(wire.encode(request(number), spec)), request(number), spec).text
 
 
 @asynccontextmanager

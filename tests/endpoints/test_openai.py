@@ -13,6 +13,7 @@ from star_agents.core.calls import (
     Completion,
     FinishReason,
     Message,
+    Request,
     Usage,
 )
 from star_agents.core.errors import (
@@ -34,7 +35,9 @@ from star_agents.core.errors import (
     UnreadableReplyError,
 )
 from star_agents.core.secret import Secret
-from star_agents.endpoints.formats.openai import CHAT, Sampling, decode, encode, served_models
+from star_agents.endpoints.formats.choose import format_of
+from star_agents.endpoints.formats.openai import CHAT
+from star_agents.endpoints.formats.protocol import Sampling, served_models
 from star_agents.endpoints.formats.wire import RawReply
 from star_agents.endpoints.spec import EndpointSpec
 from tests.endpoints.simulated import request
@@ -45,6 +48,14 @@ SPEC = EndpointSpec(
 )
 ASKED = replace(request(3), messages=(Message("system", "Be brief."), Message("user", "What is rust?")))
 WALL = "2026-03-01T12:00:00.000+00:00"
+
+
+def encode(request: Request, spec: EndpointSpec, sampling: Sampling | None = None) -> bytes:
+    return format_of(spec).encode(request, spec, sampling or Sampling())
+
+
+def decode(raw: RawReply, request: Request, spec: EndpointSpec) -> Completion:
+    return format_of(spec).decode(raw, request, spec)
 
 
 def raw(body: object, status: int = 200, **headers: str) -> RawReply:

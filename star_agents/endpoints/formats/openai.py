@@ -27,17 +27,13 @@ from star_agents.endpoints.formats.protocol import (
     costing,
     count_of,
     cut_off,
-    estimated_tokens,
     estimated_usage,
     key_header,
     payload_of,
-    served_models,
     text_of,
 )
 from star_agents.endpoints.formats.wire import RawReply, dump_json, repaired
 from star_agents.endpoints.spec import EndpointSpec
-
-__all__ = ["CHAT", "COMPLETIONS", "Sampling", "decode", "encode", "estimated_tokens", "served_models"]
 
 MAX_SEED = 2**31 - 1
 """Seeds are sent within the range that every server takes."""
@@ -175,16 +171,6 @@ class _Completions(_OpenAI):
 
 CHAT = _Chat()
 COMPLETIONS = _Completions()
-
-
-def encode(request: Request, spec: EndpointSpec, sampling: Sampling = _AS_ASKED) -> bytes:
-    """`encode` of the format that an endpoint of OpenAI's kind speaks."""
-    return (COMPLETIONS if spec.api == "completions" else CHAT).encode(request, spec, sampling)
-
-
-def decode(raw: RawReply, request: Request, spec: EndpointSpec) -> Completion:
-    """`decode` of the same."""
-    return (COMPLETIONS if spec.api == "completions" else CHAT).decode(raw, request, spec)
 
 
 def _first_choice(payload: Mapping[str, Any], raw: RawReply, spec: EndpointSpec) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from star_agents.core.errors import (
     TimedOutError,
 )
 from star_agents.endpoints.client import ReplicaClient
-from star_agents.endpoints.formats.openai import decode, encode
+from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.gauges import read as read_gauges
 from star_agents.endpoints.spec import EndpointSpec, Timeouts
 
@@ -97,8 +97,9 @@ class Canary:
         spec = replace(self._spec, timeouts=timeouts)
         key = CallKey(0, Purpose.RESPOND, 0)
         ping = Request(key, spec.name, (Message("user", text),), SamplingParams(max_tokens=1), 0)
+        wire = format_of(spec)
         async with ReplicaClient(spec, spec.base_urls[0]) as client:
             try:
-                return decode(await client.send(encode(ping, spec)), ping, spec).usage
+                return wire.decode(await client.send(wire.encode(ping, spec)), ping, spec).usage
             except EmptyReplyError as error:  # its one token may have been a blank
                 return error.wasted
