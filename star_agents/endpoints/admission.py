@@ -63,7 +63,8 @@ class Permit:
     def failed(self, now: float, *, is_fatal: bool = False) -> None:
         """The replica did not answer; `is_fatal`: and will not before somebody mends something."""
         self.is_settled = True
-        self._breaker.fail(now, is_probe=self.route.is_probe, is_fatal=is_fatal)
+        num_out = self._admission.router.in_flight[self.route.replica]
+        self._breaker.fail(now, is_probe=self.route.is_probe, is_fatal=is_fatal, num_out=num_out)
 
     def abandon(self) -> None:
         """Count for nothing, if none of them was said."""

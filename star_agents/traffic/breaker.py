@@ -1,9 +1,10 @@
 """Keeping calls away from a replica that does not answer.
 
-Laws: a breaker opens after `OPEN_AFTER` failures in a row; while it is open nothing is sent; when its time is up
-exactly one call goes out, the probe, and that one decides; one that is held lets none through before its release;
-each opening that follows closely on the last is twice as long, up to `MAX_OPEN_S`. Pure: time is an argument, and
-the caller says how each call ended.
+Laws: a breaker opens after `OPEN_AFTER` failures in a row, or as many as there are calls out where those are more,
+since a failure comes back at once and an answer takes its time: the first of a burst to end are the failed. While it
+is open nothing is sent; when its time is up exactly one call goes out, the probe, and that one decides; one that is
+held lets none through before its release; each opening that follows closely on the last is twice as long, up to
+`MAX_OPEN_S`. Pure: time is an argument, and the caller says how each call ended.
 """
 
 from enum import StrEnum
@@ -11,10 +12,10 @@ from enum import StrEnum
 from star_agents.traffic.limits import TICK_S
 
 OPEN_AFTER = 5
-"""Failures in a row that open a breaker."""
+"""The least number of failures in a row that open a breaker."""
 QUIET_S = 8.0
-"""A replica that worked for so long is no longer on probation. On a busy one that fails one send in five, five in a row
-come every ten seconds by chance: were each opening to lengthen the next, it would soon be left alone for minutes."""
+"""A replica that worked for so long is no longer on probation. One that is asked a few calls at once and fails one in
+five opens by chance now and then: were each to lengthen the next, it would soon be left alone for minutes."""
 FIRST_OPEN_S = 1.0
 MAX_OPEN_S = 300.0
 """The shortest and the longest time a breaker stays open before it lets a probe through."""
@@ -82,12 +83,12 @@ class Breaker:
         self.state, self._has_probe_out, self._failures = State.CLOSED, False, 0
         self.is_fatal, self.down_since = False, None
 
-    def fail(self, now: float, *, is_probe: bool, is_fatal: bool = False) -> None:
-        """The replica did not answer, or (`is_fatal`) answered that it never will."""
+    def fail(self, now: float, *, is_probe: bool, is_fatal: bool = False, num_out: int = 1) -> None:
+        """The replica did not answer, or (`is_fatal`) answered that it never will; `num_out` calls are out to it."""
         if self._is_held or (self.state is not State.CLOSED and not is_probe):
             return
         self._failures += 1
-        if is_probe or is_fatal or self._failures >= OPEN_AFTER:
+        if is_probe or is_fatal or self._failures >= max(OPEN_AFTER, num_out):
             self._open(now, is_fatal=is_fatal)
 
     def hold(self, now: float) -> None:

@@ -50,6 +50,8 @@ class Simulation:
 
     script: Script = never
     latency_s: float = 1.0
+    fault_latency_s: float | None = None
+    """Of a send that goes wrong, where that is soon seen."""
     timeout_s: float = 60.0
     refuses: Callable[[float, str], bool] = lambda _now, _replica: False
     sends: list[Send] = field(default_factory=list)
@@ -84,8 +86,9 @@ class Simulation:
 
     async def _reply(self, body: dict[str, Any], fault: Fault | None) -> RawReply:
         began_at = clock.now()
+        latency_s = self.latency_s if fault is None or self.fault_latency_s is None else self.fault_latency_s
         fault = fault or Fault(name="none")
-        await asyncio.sleep(self.timeout_s if fault.hangs else self.latency_s + fault.delay_s)
+        await asyncio.sleep(self.timeout_s if fault.hangs else latency_s + fault.delay_s)
         if fault.hangs:
             raise TimedOutError("simulated: nothing came")
         if fault.cut_after is not None:

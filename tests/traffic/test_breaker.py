@@ -43,6 +43,17 @@ def test_failures_must_be_in_a_row() -> None:
     assert breaker.state is State.CLOSED
 
 
+@given(num_out=st.integers(1, 500))
+def test_of_a_burst_the_failed_end_first(num_out: int) -> None:
+    """A server that fails a part of the calls at once is not taken for a dead one; one that fails them all is."""
+    breaker = Breaker()
+    for _ in range(max(OPEN_AFTER, num_out) - 1):
+        breaker.fail(0.0, is_probe=False, num_out=num_out)
+    assert breaker.state is State.CLOSED
+    breaker.fail(0.0, is_probe=False, num_out=num_out)
+    assert breaker.state is State.OPEN
+
+
 @pytest.mark.fault("F-27")
 def test_f27_a_flapping_replica_is_left_alone_for_longer_each_time() -> None:
     """F-27: opening again soon after it closed goes on doubling; after a quiet while it begins again at 1 s."""
