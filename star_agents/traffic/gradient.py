@@ -9,18 +9,22 @@ the manner of Netflix's concurrency-limits `Gradient2Limit` (the ratio of a long
 measured against the same limit: a batching server is slower for each call at every larger batch, and yet better used.
 """
 
-from star_agents.traffic.climb import REASONS, Climb, Step
+from star_agents.traffic.climb import CLEAR, REASONS, Climb, Step
 from star_agents.traffic.control import Cap
-from star_agents.traffic.limits import TICK_S
+from star_agents.traffic.sample import Ratio
 
 START = 8.0
 MIN_ANSWERS = 100
 """A measurement takes a turnover, and at least so many answers: lengths differ."""
+LONGEST = 40
+"""It goes on while what it says may be chance, but for no more than so many times that: then it is as good as any."""
 SLACK = 0.05
-"""A turnover of answers of many lengths measures no better."""
+"""Answers measure no better within a time in which the server stays the same."""
 TOLERANCE = 1.6
 """At an unchanged limit a token may take so many times as long as it did; more is a queue."""
 DEEPEST_CUT = 0.1
+TINY_S = 1e-9
+"""No token takes less."""
 RATE_CUT = 0.85
 """What a 429 of a proxy leaves."""
 
@@ -28,7 +32,7 @@ RATE_CUT = 0.85
 class Gradient(Cap):
     """Climbs on tokens/s as its own calls show them."""
 
-    __slots__ = ("_answered", "_climb", "_cut_at", "_enough", "_is_full", "_seconds", "_token_s", "_tokens")
+    __slots__ = ("_answered", "_climb", "_cut_at", "_enough", "_is_full", "_sample", "_token_s")
 
     def __init__(self, *, ceiling: int, floor: int = 1, start: float = START) -> None:
         super().__init__(start, ceiling=ceiling, floor=floor, reason=REASONS[Step.RAMP])
@@ -39,9 +43,9 @@ class Gradient(Cap):
         self._answered = 0
         """Since the measurement began; below 0 are those that it lets pass first."""
         self._enough = 0
-        """With so many it ends."""
-        self._seconds = 0.0
-        self._tokens = 0
+        """With so many it may end."""
+        self._sample = Ratio()
+        """Seconds over tokens."""
         self._token_s = 0.0
         """Seconds a token at the limit that is being held; 0 where it is not known."""
         self._begin(self.limit)
@@ -64,23 +68,26 @@ class Gradient(Cap):
         self._answered += 1
         if self._answered <= 0:
             return
-        self._seconds += now - sent_at
-        self._tokens += output_tokens
-        if self._answered >= self._enough:
-            self._end_round(now)
+        self._sample.add(now - sent_at, max(1, output_tokens))
+        if self._answered % self._enough == 0:
+            self._look(now)
 
     def on_limited(self, now: float, sent_at: float) -> None:
         """See `Controller`. A proxy in front of the server may limit rates after all."""
         if sent_at > self._cut_at:
             self._cut(now, RATE_CUT, "cut by a rate limit")
 
-    def _end_round(self, now: float) -> None:
-        token_s = max(self._seconds, TICK_S) / max(1, self._tokens)
+    def _look(self, now: float) -> None:
+        """There are enough answers to say something, if not everything."""
+        token_s, error = max(self._sample.value, TINY_S), self._sample.error
         is_holding = self._climb.step is Step.HOLD
-        if is_holding and self._token_s and token_s > TOLERANCE * self._token_s:
+        if is_holding and self._token_s and token_s * (1 - CLEAR * error) > TOLERANCE * self._token_s:
             self._cut(now, max(self._token_s / token_s, DEEPEST_CUT), "cut: each token takes much longer than it did")
             return
-        wanted = self._climb.measured(self._exact, self._exact / token_s)
+        is_last = self._answered >= LONGEST * self._enough
+        wanted = self._climb.measured(self._exact, self._exact / token_s, 0.0 if is_last else error)
+        if wanted is None:
+            return
         self._token_s = token_s if is_holding else 0.0
         is_changed = wanted != self._exact
         turnover = max(self.limit, int(wanted))
@@ -98,4 +105,4 @@ class Gradient(Cap):
         """Measure from now on, when so many answers have passed: they tell of the limit before."""
         is_doubling = self._climb.step is Step.RAMP
         self._enough = max(self.limit, MIN_ANSWERS // 4 if is_doubling else MIN_ANSWERS)
-        self._answered, self._seconds, self._tokens, self._is_full = -passing, 0.0, 0, False
+        self._answered, self._sample, self._is_full = -passing, Ratio(), False

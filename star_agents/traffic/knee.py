@@ -1,9 +1,9 @@
 """A limit learnt from a vLLM server's own figures: it never refuses, it queues.
 
 Laws: the limit grows only on fresh figures, at most once in a turnover, while tokens/s grow with it and the KV cache
-has room; calls that wait on the server beyond a few are taken back at once; preempted sequences cut the limit,
-nothing more is done until the calls above the new limit have drained, and if it goes on after that the next cut is
-deeper. Without fresh figures the limit stays.
+has room; a time in which it was not used up measures nothing; calls that wait on the server beyond a few are taken
+back at once; preempted sequences cut the limit, nothing more is done until the calls above the new limit have drained,
+and if it goes on after that the next cut is deeper. Without fresh figures the limit stays.
 
 Several clients may share a server. Where it is full each adds one call a turnover, and takes back by its part of the
 calls, so that they come to about equal parts (Chiu and Jain 1989). The few calls left waiting are what keeps the
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from star_agents.traffic.climb import REASONS, Climb, Step
 from star_agents.traffic.control import Cap
+from star_agents.traffic.sample import Ratio
 
 START = 32.0
 STALE_S = 15.0
@@ -27,6 +28,10 @@ LEFT = 0.75
 KV_FULL = 0.95
 """Nothing is added that would fill more than this part of the KV cache, going by what the present calls fill."""
 TINY = 1e-9
+FULL = 0.95
+"""Calls in flight, over the limit, in a time that measures it."""
+LONGEST = 40
+"""A measurement that may be chance goes on for no more than so many looks: then it is as good as any."""
 THRASH = 0.2
 """Preemptions for each answer, from which on the KV cache is too small for so many calls."""
 CUT = 0.93
@@ -57,15 +62,32 @@ class _Mark:
 class Knee(Cap):
     """Told of starts and answers as any controller, and of the server's figures about once a second."""
 
-    __slots__ = ("_answered", "_climb", "_cut_at", "_cuts", "_in_flight", "_is_draining", "_is_full", "_mark", "_seen")
+    __slots__ = (
+        "_answered",
+        "_busy_s",
+        "_climb",
+        "_counted_at",
+        "_cut_at",
+        "_cuts",
+        "_in_flight",
+        "_is_draining",
+        "_looks",
+        "_mark",
+        "_sample",
+        "_seen",
+    )
 
     def __init__(self, *, ceiling: int, floor: int = 1, start: float = START) -> None:
         super().__init__(start, ceiling=ceiling, floor=floor, reason=REASONS[Step.RAMP])
         self._climb = Climb()
         self._in_flight = 0
         self._answered = 0
-        self._is_full = False
-        """The limit was used up since the measurement began."""
+        self._busy_s = 0.0
+        """Call seconds since the latest figures, counted up to `_counted_at`."""
+        self._counted_at = 0.0
+        self._sample = Ratio()
+        """Tokens over seconds, of the looks that showed the limit used up."""
+        self._looks = 0
         self._is_draining = False
         self._cut_at = float("-inf")
         self._cuts = 0
@@ -74,20 +96,20 @@ class Knee(Cap):
         self._seen: _Mark | None = None
         """The latest figures."""
 
-    def on_start(self, now: float, in_flight: int) -> None:  # noqa: ARG002  # one signature for all
+    def on_start(self, now: float, in_flight: int) -> None:
         """See `Controller`."""
+        self._count(now)
         self._in_flight = in_flight
-        if in_flight >= self.limit:
-            self._is_full = True
 
     def on_success(
         self,
-        now: float,  # noqa: ARG002  # one signature for all
-        sent_at: float,  # noqa: ARG002
+        now: float,
+        sent_at: float,  # noqa: ARG002  # one signature for all
         in_flight: int,
         output_tokens: int,  # noqa: ARG002
     ) -> None:
         """See `Controller`."""
+        self._count(now)
         self._in_flight = in_flight - 1
         self._answered += 1
 
@@ -98,6 +120,7 @@ class Knee(Cap):
 
     def observe(self, now: float, gauges: Gauges) -> None:
         """The server's figures came in."""
+        was_full = self._was_full(now)
         before, self._seen = self._seen, _Mark(now, gauges, self._answered)
         if before is None or now - before.at > STALE_S or _has_restarted(before.gauges, gauges):
             self._begin(now, gauges)
@@ -108,13 +131,28 @@ class Knee(Cap):
                 self._begin(now, gauges)
             return
         mark, waiting = self._mark or self._seen, min(gauges.waiting, before.gauges.waiting)
+        if was_full and now > before.at:
+            self._sample.add(gauges.generation_tokens - before.gauges.generation_tokens, now - before.at)
+            self._looks += 1
         if self._is_thrashing(mark, gauges):
             self._cuts += 1
-            self._cut(now, self._exact * max(CUT**self._cuts, DEEPEST_CUT), "cut: the server preempts sequences")
+            # There was room for nearly so many, and each of them wrote: less than that would not do as well.
+            wanted = self._exact * max(CUT**self._cuts, DEEPEST_CUT)
+            self._cut(now, wanted, "cut: the server preempts sequences", is_needed=True)
         elif waiting > _allowed_queue(gauges):
             self._take_back(now, gauges, waiting)
-        elif self._is_full and self._answered - mark.answered >= self.limit and now > mark.at:
-            self._end_round(now, mark, gauges, waiting)
+        elif self._looks and self._answered - mark.answered >= self.limit:
+            self._end_round(now, gauges, waiting)
+
+    def _count(self, now: float) -> None:
+        self._busy_s += self._in_flight * (now - self._counted_at)
+        self._counted_at = now
+
+    def _was_full(self, now: float) -> bool:
+        """The limit has been used up since the latest figures; counts anew from now on."""
+        self._count(now)
+        busy_s, self._busy_s = self._busy_s, 0.0
+        return self._seen is not None and busy_s >= FULL * self.limit * (now - self._seen.at)
 
     def _is_thrashing(self, mark: _Mark, gauges: Gauges) -> bool:
         preempted = gauges.preemptions - mark.gauges.preemptions
@@ -127,9 +165,12 @@ class Knee(Cap):
         if excess >= 1.0:  # what is less is for the others to take back
             self._cut(now, self._in_flight - excess, "waiting queue on the server")
 
-    def _end_round(self, now: float, mark: _Mark, gauges: Gauges, waiting: int) -> None:
-        rate = (gauges.generation_tokens - mark.gauges.generation_tokens) / (now - mark.at)
-        wanted, why = self._climb.measured(self._exact, rate), REASONS[self._climb.step]
+    def _end_round(self, now: float, gauges: Gauges, waiting: int) -> None:
+        error = 0.0 if self._looks >= LONGEST else self._sample.error
+        wanted = self._climb.measured(self._exact, self._sample.value, error)
+        if wanted is None:
+            return
+        why = REASONS[self._climb.step]
         is_growing = self._climb.step in {Step.PROBE, Step.RAMP}
         if waiting > _allowed_queue(gauges) / 2 and self._climb.step is not Step.TRIM:
             wanted, why = (self._climb.hold() if is_growing else wanted) + 1, "the server is full"
@@ -141,14 +182,14 @@ class Knee(Cap):
         self._cuts = 0
         self._begin(now, gauges)
 
-    def _cut(self, now: float, wanted: float, reason: str) -> None:
+    def _cut(self, now: float, wanted: float, reason: str, *, is_needed: bool = False) -> None:
         self._move(now, min(wanted, self._exact), reason)
-        self._climb.rest_at(self._exact)
+        self._climb.rest_at(self._exact, is_needed=is_needed)
         self._is_draining, self._mark, self._cut_at = True, None, now
 
     def _begin(self, now: float, gauges: Gauges) -> None:
         self._mark = _Mark(now, gauges, self._answered)
-        self._is_full = self._in_flight >= self.limit
+        self._sample, self._looks = Ratio(), 0
 
 
 def _allowed_queue(gauges: Gauges) -> float:

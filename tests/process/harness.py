@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from star_agents.mock.journal import read_journal, sends
+from star_agents.mock.journal import Entry, read_journal, sends
 from star_agents.storage.database import reader
 from star_agents.storage.folder import RunFolder
 from tests.scoring.tiny import save_tiny, save_tiny_embedder
@@ -22,6 +22,7 @@ from tests.scoring.tiny import save_tiny, save_tiny_embedder
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 NUM_SEEDS = 24
+LATELY_S = 2.0
 
 started: list[subprocess.Popen[str]] = []
 """Every run of a test, for the fixture that ends what a failed test leaves running."""
@@ -51,6 +52,11 @@ class Endpoint:
                 assert reply.status == 200
         return sends(read_journal(self.journal))
 
+    def entries(self) -> list[Entry]:
+        """The journal up to now."""
+        self.sends()
+        return list(read_journal(self.journal))
+
 
 @contextmanager
 def mock_endpoint(folder: Path, *arguments: str) -> Iterator[Endpoint]:
@@ -73,6 +79,22 @@ def tiny_models(folder: Path) -> dict[str, str]:
         "large": save_tiny(folder / "large", seed=2),
         "embedder": save_tiny_embedder(folder / "embedder"),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Calls that were sent and are not recorded, at a kill."""
+
+    out: int
+    """Not answered yet."""
+    answered: int
+    """Answered, and the reply was lost with the process."""
+    answered_lately: int
+    """All that were answered within the last `LATELY_S`, recorded or not."""
+
+    @property
+    def total(self) -> int:
+        return self.out + self.answered
 
 
 @dataclass
@@ -127,10 +149,10 @@ class Run:
         process = self.start()
         assert process.wait(PATIENCE_S) == 0, self.output()
 
-    def kill_after(self, calls: int) -> int:
-        """Start it, SIGKILL it once so many calls were sent in this start, and return how many were in flight.
+    def kill_after(self, calls: int) -> InFlight:
+        """Start it, SIGKILL it once so many calls were sent in this start, and return what was in flight.
 
-        In flight is what was sent and is not recorded, counted before anything is started again.
+        That is counted before anything is started again.
         """
         before = self.endpoint.sends().total()
         process = self.start()
@@ -138,9 +160,18 @@ class Run:
             lambda: process.poll() is not None or self.endpoint.sends().total() >= before + calls,
             f"call {calls} of start {self.starts}: {self.output()}",
         )
+        assert process.poll() is None, self.output()
         process.kill()
         process.wait()
-        return len(self.endpoint.sends()) - self._recorded()
+        return self._in_flight()
+
+    def _in_flight(self) -> InFlight:
+        entries = self.endpoint.entries()
+        asked = {entry.fingerprint for entry in entries}
+        answered = {entry.fingerprint: entry.at_s for entry in entries if entry.event == "reply"}
+        out, end = len(asked - answered.keys()), entries[-1].at_s
+        lately = sum(at_s >= end - LATELY_S for at_s in answered.values())
+        return InFlight(out, len(answered) - self._recorded(), lately)
 
     def _recorded(self) -> int:
         """Replies that are in the store."""

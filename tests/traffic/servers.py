@@ -1,4 +1,4 @@
-"""Simulated servers with a known optimum: two APIs that refuse, and a batching server that queues."""
+"""Simulated servers with a known optimum: two APIs that refuse, and two servers that queue, batching or not."""
 
 from collections import deque
 from collections.abc import Callable
@@ -102,6 +102,48 @@ class ConcurrencyLimitedApi:
         world.at(world.now + self.latency(self.rng), end)
 
 
+@dataclass(slots=True)
+class SlotServer:
+    """So many calls at once, each for a time of its own, and a queue. Its optimum is that all slots are busy."""
+
+    slots: int
+    latency: Callable[[Random], float]
+    rng: Random = field(default_factory=lambda: Random(11))
+    running: int = 0
+    waiting: deque[tuple[Call, Done]] = field(default_factory=deque)
+    generated: int = 0
+    busy_s: float = 0.0
+    """Slot seconds in use, up to `counted_at`."""
+    counted_at: float = 0.0
+
+    def take(self, world: World, call: Call, done: Done) -> None:
+        if self.running >= self.slots:
+            self.waiting.append((call, done))
+        else:
+            self._run(world, call, done)
+
+    def _run(self, world: World, call: Call, done: Done) -> None:
+        self.count(world.now)
+        self.running += 1
+
+        def end() -> None:
+            self.count(world.now)
+            self.running -= 1
+            self.generated += call.output_tokens
+            if self.waiting:
+                self._run(world, *self.waiting.popleft())
+            done(Served(call.output_tokens))
+
+        world.at(world.now + self.latency(self.rng), end)
+
+    def count(self, now: float) -> None:
+        self.busy_s += self.running * (now - self.counted_at)
+        self.counted_at = now
+
+    def gauges(self) -> Gauges:
+        return Gauges(self.running, len(self.waiting), 0.1, 0, self.generated)
+
+
 TICK_S = 0.05
 
 
@@ -186,14 +228,15 @@ class BatchingServer:
         kv_usage = min(1.0, used / self.kv_tokens)
         return Gauges(len(self.running), len(self.waiting), kv_usage, self.preemptions, int(self.generated))
 
-    def watch(self, world: World, controller: Knee, every_s: float = 1.0) -> None:
-        """Tell the controller the figures from now on."""
 
-        def look() -> None:
-            controller.observe(world.now, self.gauges())
-            world.at(world.now + every_s, look)
+def watch(server: BatchingServer | SlotServer, world: World, controller: Knee, every_s: float = 1.0) -> None:
+    """Tell the controller the server's figures from now on."""
 
+    def look() -> None:
+        controller.observe(world.now, server.gauges())
         world.at(world.now + every_s, look)
+
+    world.at(world.now + every_s, look)
 
 
 def roofline(floor_s: float, per_sequence_s: float) -> Callable[[int], float]:
