@@ -7,8 +7,9 @@ from the first request until 95 % of the answers are in: the last stragglers of 
 
 `of ideal` is the share of the time in which the endpoint with the most work was busy: with the work shared out as
 it was, nobody could have been done sooner. `all slots` is over everything there is, which only a scheduler that may
-choose where to send can fill. Our engine runs whole pipelines of seeds, rewrites, answers, scores and verdicts,
-which depend on one another; the peers are given an easier thing, one call a row that depends on nothing.
+choose where to send can fill; a pipeline whose judge has one endpoint cannot, and its capacity-aware draw is best
+seen in the calls/s it gains over the plain one. Our engine runs whole pipelines of seeds, rewrites, answers, scores
+and verdicts, which depend on one another; the peers are given an easier thing, one call a row that depends on nothing.
 """
 
 import argparse
@@ -196,6 +197,11 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows
         if row["client"].startswith(kinds.ENGINE.name) and isinstance(row["of ideal"], float)
     ]
+    for label in dict.fromkeys(row["endpoints"] for row in rows):
+        rates = {row["client"]: row.get("calls / s") for row in rows if row["endpoints"] == label}
+        plain, leaning = rates.get(kinds.ENGINE.name), rates.get(CAPACITY_AWARE.name)
+        if plain and leaning:
+            said.append(f"- capacity_aware, {label}: {leaning / plain:.2f}x the calls/s of the plain draw")
     return [*said, "", "`e0` to `e3`: busy share of each endpoint. `client CPU`: cores in use by the client."]
 
 

@@ -11,7 +11,7 @@ from star_agents.traffic.aimd import Aimd
 from star_agents.traffic.control import Controller
 from star_agents.traffic.fixed import Fixed
 from star_agents.traffic.gradient import Gradient
-from star_agents.traffic.knee import Knee
+from star_agents.traffic.knee import START, Knee
 from star_agents.traffic.pacing import Rates
 
 
@@ -25,8 +25,8 @@ def first_controller(spec: EndpointSpec) -> Controller:
 
 
 def knee_controller(spec: EndpointSpec, *, start: int) -> Knee:
-    """For a vLLM server, from where another controller has come to."""
-    return Knee(ceiling=spec.concurrency, start=start)
+    """For a vLLM server, from where another controller has come to, or from what any such server bears."""
+    return Knee(ceiling=spec.concurrency, start=max(start, START))
 
 
 def may_show_figures(spec: EndpointSpec) -> bool:
