@@ -19,12 +19,14 @@ from star_agents.core.records import KEEP, Agent, AgentPair, ModelScore, Role, S
 from star_agents.endpoints.fleet import Fleet
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
+from star_agents.pipeline.cadence import Cadence
 from star_agents.pipeline.evolve import EvolveOptions, Evolver
 from star_agents.pipeline.generate import Generator
 from star_agents.pipeline.graph import BATCH_SEEDS, Graph, Stages
 from star_agents.pipeline.judge import Judge
 from star_agents.pipeline.plan import Planner
 from star_agents.policy import tally
+from star_agents.policy.credits import CreditOptions
 from star_agents.policy.memory import MemoryBank
 from star_agents.policy.prompts import Prompts
 from star_agents.policy.sampling import DrawOptions
@@ -144,7 +146,8 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
     base, pool = base_of(agents), pool_of(agents)
     bounds = bounds_of(wiring.setup)
     begin_with = min(bounds.at_least + 2 * wiring.fleet.total_limit // (PAIRS_PER_SEED + 1), bounds.at_most)
-    board = Board(uniform(pool), MemoryBank(1000, 10, 0.3), max_in_flight=begin_with)
+    cadence = Cadence(batch_size=BATCH_SIZE, linger_s=2.0)
+    board = Board(uniform(pool), MemoryBank(1000, 10, 0.3), max_in_flight=begin_with, cadence=cadence)
     asker, prompts, grading = Asker(wiring.fleet, wiring.store, recovered.replies), Prompts({}), GradeOptions()
     judge = _agent("judge", Role.JUDGE, f"e{len(wiring.setup.targets) - 1}", "pairwise")
     joined = Stages(
@@ -178,8 +181,9 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
             rule=PaperRule(rate=0.01, floor=0.001),
             grading=grading,
             selecting=SelectOptions(),
-            credit="all",
-            options=EvolveOptions(batch_size=BATCH_SIZE, linger_s=2.0, memory_min_score=0.2),
+            crediting=CreditOptions(),
+            options=EvolveOptions(memory_min_score=0.2),
+            base=base,
             tally=tally.start(base, pool),
         ),
     )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from star_agents.cli.bills import bill_table, failure_table, spent, summary
+from star_agents.cli.judging import judge_lines
 from star_agents.cli.text import plain
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.service.bill import Bill, BillLine, BudgetStatus
@@ -40,7 +41,7 @@ def screen(status: RunStatus, width: int) -> RenderableType:
     parts: list[RenderableType] = [_headline(status), _queues(status)]
     if status.bill is not None:
         parts.append(_spending(status.bill, status.budget))
-    parts += [_endpoints(status), _weights(status)]
+    parts += [_endpoints(status), _weights(status), *_judging(status)]
     if status.last is not None:
         parts.append(_last(status, width))
     return Panel(Group(*parts), title=f"star-agents · {status.name}", subtitle=status.message or None)
@@ -82,6 +83,8 @@ def print_summary(console: Console, result: Result) -> None:
     console.print(pair_table(status.pairs, title="agent-pairs"))
     events = "  ".join(f"{name}={count}" for name, count in status.events.items())
     console.print(Text(events, style="dim"), soft_wrap=True)
+    for judged in judge_lines(status.judging) if status.judging else ():
+        console.print(Text(judged), soft_wrap=True)
     if status.bill is not None:
         console.print(bill_table(status.bill))
     if result.failures:
@@ -168,6 +171,11 @@ def _weights(status: RunStatus) -> RenderableType:
     if len(weighted) > MAX_PAIRS:
         table.add_row(f"and {len(weighted) - MAX_PAIRS} more")
     return table
+
+
+def _judging(status: RunStatus) -> list[RenderableType]:
+    lines = [] if status.judging is None else judge_lines(status.judging)
+    return [Text(line, style="dim") for line in lines]
 
 
 def _last(status: RunStatus, width: int) -> RenderableType:

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from star_agents import __version__
-from star_agents.cli import export, mock_server, models, schema, score, serve_run, status, validate
+from star_agents.cli import export, mock_server, models, replay, schema, score, serve_run, simulate, status, validate
 from star_agents.cli.exits import exit_code
 from star_agents.core.errors import ConfigError, StarError
 
@@ -25,6 +25,8 @@ app.command("validate")(validate.validate)
 app.command("status")(status.status)
 app.command("export")(export.export)
 app.command("score")(score.score)
+app.command("simulate")(simulate.simulate)
+app.command("replay")(replay.replay)
 app.add_typer(models.app, name="models")
 app.command("schema")(schema.schema)
 app.command("mock-server")(mock_server.mock_server)

@@ -36,8 +36,20 @@ def status(
     for pair in told["pairs"]:
         p = "base" if pair["p"] is None else f"p={pair['p']:.3f}"
         typer.echo(f"  {pair['pair']:<32} {p:<8} draws={pair['draws']} wins={pair['wins']}")
+    if told.get("judging"):
+        _show_judging(told)
     if told.get("bill"):
         _show_bill(told)
+
+
+def _show_judging(told: dict[str, Any]) -> None:
+    from pydantic import TypeAdapter
+
+    from star_agents.cli.judging import judge_lines
+    from star_agents.service.judge_status import JudgeStatus
+
+    for line in judge_lines(TypeAdapter(JudgeStatus).validate_python(told["judging"])):
+        typer.echo(line)
 
 
 def _show_bill(told: dict[str, Any]) -> None:

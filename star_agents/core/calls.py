@@ -15,6 +15,8 @@ class Purpose(StrEnum):
     RESPOND = "respond"
     JUDGE = "judge"
     JUDGE_SWAPPED = "judge_swapped"
+    PROBE = "probe"
+    PROBE_SWAPPED = "probe_swapped"
 
 
 class FinishReason(StrEnum):
@@ -106,6 +108,14 @@ class Usage:
 
 
 NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Tokens of one answer, and the endpoint whose price they have. What was wasted on the way is no part of it."""
+
+    endpoint: str
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ class Agents:
     instruction: Mapping[str, Agent]
     response: Mapping[str, Agent]
 
+    def know(self, pair: AgentPair) -> bool:
+        """Whether both agents of a pair are here."""
+        return pair.response in self.response and pair.instruction in {KEEP, *self.instruction}
+
     def endpoints_of(self, pair: AgentPair) -> frozenset[str]:
         """The endpoints a pair needs: one, or two where the instruction is rewritten."""
         response = self.response[pair.response].endpoint

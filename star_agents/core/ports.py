@@ -88,5 +88,8 @@ class Store(Protocol):
         ...
 
     async def learn(self, update: Update) -> None:
-        """Record a batch in one transaction: scores, selections, weights and memory together."""
+        """Record a batch in one transaction: scores, selections, weights and memory together; or a change of the pool.
+
+        What is recorded again changes nothing.
+        """
         ...

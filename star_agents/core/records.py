@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from star_agents.core.calls import Failure, FinishReason, SamplingParams
+from star_agents.core.calls import Charge, Failure, FinishReason, SamplingParams
 
 KEEP = "keep"
 """Name of the built-in instruction agent: the identity, which makes no call (docs/algorithm.md section 1)."""
@@ -84,11 +84,26 @@ class AgentPair:
 
 @dataclass(frozen=True, slots=True)
 class PairWeights:
-    """Sampling probabilities p_jk over the pool, in the pool's order; replaced whole, never edited."""
+    """Sampling probabilities p_jk over the pool, in the pool's order; replaced whole, never edited.
+
+    `state` is what a rule knows of the pairs beside p, as many numbers a pair as the rule needs, pair by pair;
+    empty where it needs none, or has learnt nothing yet.
+    """
 
     version: int
     pairs: tuple[AgentPair, ...]
     p: tuple[float, ...]
+    state: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A change of the pool during a run: the version that it made, what joined, what left, and why."""
+
+    version: int
+    added: tuple[AgentPair, ...] = ()
+    retired: tuple[AgentPair, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +137,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An instruction-response pair (I', R') that one slot produced."""
+    """An instruction-response pair (I', R') that one slot produced.
+
+    `charges` are the calls that made it: the answer's and the rewrite's, a shared rewrite counted in full.
+    """
 
     slot: int
     instruction: str
     response: str
     model: str
     finish_reason: FinishReason = FinishReason.STOP
+    charges: tuple[Charge, ...] = ()
 
     @property
     def is_truncated(self) -> bool:
@@ -209,13 +228,32 @@ class Verdict:
     """pi_llm of Eq. 6: 0 base better, 1 candidate better, 0.5 tie.
 
     `labels` are what each asked order said of the candidate (`win`, `loss`, `tie`, `unparsed`,
-    `failed`), straight order first.
+    `failed`), straight order first. `suspicions` are codes of what in the response looks meant for the judge
+    (`policy.injection`); they change no verdict.
     """
 
     slot: int
     pi_llm: float
     source: VerdictSource
     labels: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the judge said of two answers of which the better is known. It is part of no row.
+
+    `gold` is the place of the two in the gold set; `expected` the right label, `labels` as in `Verdict`.
+    """
+
+    gold: int
+    expected: str
+    labels: tuple[str, ...]
+
+    @property
+    def is_right(self) -> bool | None:
+        """True where every asked order was right; None where a call failed, which says nothing of the judge."""
+        return None if "failed" in self.labels else set(self.labels) == {self.expected}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +287,8 @@ class Graded:
     verdicts: Mapping[int, Verdict]
     grades: tuple[Grade, ...]
     selection: Selection
+    probe: Probe | None = None
+    """What the judge was asked beside this seed's candidates, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +310,7 @@ class PairTally:
     graded: int = 0
     wins: int = 0
     pi_sum: float = 0.0
+    is_retired: bool = False
 
     @property
     def mean_pi(self) -> float | None:
@@ -278,21 +319,42 @@ class PairTally:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeTally:
+    """How the judge has done on probes: in all, on the first ones, and on the newest one by one (`policy.drift`)."""
+
+    asked: int = 0
+    right: int = 0
+    first_asked: int = 0
+    first_right: int = 0
+    recent: tuple[bool, ...] = ()
+    is_alarmed: bool = False
+    alarms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """Running counts of a run: one `PairTally` a pair, base pairs first, and events by dotted name.
 
-    Events are `row.<source>`, `drop.<reason>`, `failure.<reason>`, `verdict.<source>` and `verdict.label.<label>`.
+    Events are `row.<source>`, `drop.<reason>`, `failure.<reason>`, `verdict.<source>` and `verdict.label.<label>`,
+    `judge.<what>`, `probe.<outcome>` and `injection_suspect.<code>` (docs/judge.md).
     """
 
     pairs: tuple[PairTally, ...]
     events: Mapping[str, int] = field(default_factory=dict)
+    probes: ProbeTally = ProbeTally()
+    largest_gap: float = 0.0
+    """What `normalize: running` divides by: the largest gap so far, slowly forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One committed batch: its finished seeds in commit order, and the state that they lead to."""
+    """One committed batch: its finished seeds in commit order, and the state that they lead to.
+
+    With `epoch` it is a change of the pool instead, and holds no seeds.
+    """
 
     weights: PairWeights
     graded: tuple[Graded, ...]
     entries: tuple[MemoryEntry, ...]
     tally: Tally = Tally(())
+    epoch: Epoch | None = None

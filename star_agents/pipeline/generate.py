@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from star_agents.core import rng
 from star_agents.core.calls import (
     CallKey,
+    Charge,
     Failure,
     Message,
     Purpose,
@@ -33,6 +34,14 @@ from star_agents.policy.prompts import Prompts
 
 SEED_BITS = 31
 """Servers take a request's random seed as a signed 32-bit integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a response agent is to answer, and the calls that made it."""
+
+    text: str
+    charges: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +90,10 @@ class Generator:
             answers = [group.create_task(self._respond(plan, slot, question)) for slot in slots]
         return [answer.result() for answer in answers]
 
-    async def _rewrite(self, plan: Plan, slot: Slot) -> str | Failure:
+    async def _rewrite(self, plan: Plan, slot: Slot) -> Question | Failure:
         """I' = A^I_j(I) (Eq. 2); `keep` is the identity and makes no call."""
         if slot.pair.instruction == KEEP:
-            return plan.seed.question
+            return Question(plan.seed.question)
         agent = self.agents.instruction[slot.pair.instruction]
         key = CallKey(plan.seed.number, Purpose.REWRITE, slot.number)
         chance = rng.derive(self.run_seed, "fence", key.seed, key.purpose, key.slot)
@@ -92,9 +101,9 @@ class Generator:
         reply = await self.asker.ask(self._request(key, agent, slot, messages))
         if isinstance(reply, Failure):
             return reply
-        question = self.prompts.clean_rewrite(reply.text)
-        if question:
-            return question
+        text = self.prompts.clean_rewrite(reply.text)
+        if text:
+            return Question(text, (Charge(reply.endpoint, reply.usage),))
         return Failure(
             slot=slot.number,
             purpose=Purpose.REWRITE,
@@ -103,15 +112,16 @@ class Generator:
             endpoint=reply.endpoint,
         )
 
-    async def _respond(self, plan: Plan, slot: Slot, question: str) -> Outcome:
+    async def _respond(self, plan: Plan, slot: Slot, question: Question) -> Outcome:
         """R' = A^R_k(I', R) (Eq. 3)."""
         agent = self.agents.response[slot.pair.response]
         key = CallKey(plan.seed.number, Purpose.RESPOND, slot.number)
-        messages = self.prompts.respond(agent.prompt, question, plan.seed)
+        messages = self.prompts.respond(agent.prompt, question.text, plan.seed)
         reply = await self.asker.ask(self._request(key, agent, slot, messages))
         if isinstance(reply, Failure):
             return reply
-        return Candidate(slot.number, question, reply.text, reply.model, reply.finish_reason)
+        charges = (*question.charges, Charge(reply.endpoint, reply.usage))
+        return Candidate(slot.number, question.text, reply.text, reply.model, reply.finish_reason, charges)
 
     def _request(self, key: CallKey, agent: Agent, slot: Slot, messages: tuple[Message, ...]) -> Request:
         """A shared rewrite is charged to the pair of the slot that asked for it."""

@@ -58,7 +58,7 @@ class Graph:
         self.candidates = Channel[Settled]("candidates", max(2 * BATCH_SEEDS, in_flight // 4))
         self.unjudged = Channel[Settled | Scored]("unjudged", self.candidates.statistics().capacity)
         self.marks = Channel[Scored | Judged]("marks", in_flight)
-        self.marked = Channel[Marked]("marked", stages.evolver.options.batch_size)
+        self.marked = Channel[Marked]("marked", board.cadence.batch_size)
 
     async def run(self, reopened: Sequence[Plan] = ()) -> None:
         """Run until the source ends or the graph is drained; returns when everything received is committed.

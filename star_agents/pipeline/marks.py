@@ -7,7 +7,7 @@ either order. The join holds at most the seeds in flight, which the board bounds
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from star_agents.core.records import Scores, Settled, Verdict
+from star_agents.core.records import Probe, Scores, Settled, Verdict
 from star_agents.pipeline.channel import Receiver, Sender
 
 
@@ -21,10 +21,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Verdicts by slot number, for the slots that were judged."""
+    """Verdicts by slot number, for the slots that were judged; and the probe that went with the seed, if one did."""
 
     settled: Settled
     verdicts: Mapping[int, Verdict]
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Marked:
     settled: Settled
     scores: Mapping[int, Scores]
     verdicts: Mapping[int, Verdict]
+    probe: Probe | None = None
 
 
 async def join(marks: Receiver[Scored | Judged], marked: Sender[Marked]) -> None:
@@ -42,9 +44,9 @@ async def join(marks: Receiver[Scored | Judged], marked: Sender[Marked]) -> None
     async for mark in marks:
         other = waiting.pop(mark.settled.plan.seed.number, None)
         match mark, other:
-            case Scored(scores=scores), Judged(verdicts=verdicts):
-                await marked.send(Marked(mark.settled, scores, verdicts))
-            case Judged(verdicts=verdicts), Scored(scores=scores):
-                await marked.send(Marked(mark.settled, scores, verdicts))
+            case Scored(scores=scores), Judged(verdicts=verdicts, probe=probe):
+                await marked.send(Marked(mark.settled, scores, verdicts, probe))
+            case Judged(verdicts=verdicts, probe=probe), Scored(scores=scores):
+                await marked.send(Marked(mark.settled, scores, verdicts, probe))
             case _:
                 waiting[mark.settled.plan.seed.number] = mark

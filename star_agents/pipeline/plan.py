@@ -1,8 +1,9 @@
 """Decide what each seed will be asked, just in time, and make it durable before anything is sent.
 
 Law: a plan is recorded before it leaves this stage, seeds are planned in source order, and every plan is
-drawn from the weights that are newest when there is room for it. Cancelling this stage is how a run stops
-taking in: a plan recorded but not passed on is found open by the next start.
+drawn from the weights that the board shows when it lets the seed enter: the newest, or those whose turn it is.
+Cancelling this stage is how a run stops taking in: a plan recorded but not passed on is found open by the next
+start.
 """
 
 import asyncio
@@ -56,11 +57,13 @@ class Planner:
         """
         for plan in reopened:
             await self.board.enter()
+            self.board.begin(plan)
             await plans.send(plan)
         async with asyncio.TaskGroup() as group:
             async for seed, embedding in self._embedded():
                 await self.board.enter()
                 plan = await self._plan(seed, embedding)
+                self.board.begin(plan)
                 group.create_task(self._pass_on(plan, plans))
 
     async def _pass_on(self, plan: Plan, plans: Sender[Plan]) -> None:
@@ -78,8 +81,9 @@ class Planner:
 
     async def _plan(self, seed: Seed, embedding: bytes) -> Plan:
         masked = await self._masked()
-        weights = self._leaning(self.board.weights)
-        pool = self.board.memory.pool(embedding) if embedding else ()
+        weights = self._leaning(self.board.drawable)
+        # With nothing to draw from it, a pool would only keep what wins for such seeds out of the other draws.
+        pool = self.board.memory.pool(embedding) if embedding and self.options.from_memory else ()
         slots = draw(
             weights,
             base=self.base,
@@ -102,9 +106,10 @@ class Planner:
         told: frozenset[str] = frozenset()
         while True:
             down = self.completer.unavailable()
-            masked = self._down(self.board.weights.pairs, down)
+            pairs = self.board.drawable.pairs
+            masked = self._down(pairs, down)
             is_judged = self.judge_endpoint not in down and len(self._down(self.base, down)) < len(self.base)
-            if is_judged and len(masked) < len(self.board.weights.pairs):
+            if is_judged and len(masked) < len(pairs):
                 return masked
             if down != told:
                 log.warning("planning waits for endpoints %s", ", ".join(sorted(down)))

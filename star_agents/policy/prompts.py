@@ -1,7 +1,8 @@
 """What the agents and the judge are told.
 
 Law: texts are data. Every text that a model or a data set wrote stands inside a random fence that it cannot
-forge. One text is not fenced: the question that a response agent is there to answer.
+forge, and what the judge is shown is defused besides (`injection`). One text is not fenced: the question that a
+response agent is there to answer.
 """
 
 import json
@@ -29,6 +30,7 @@ from star_agents.core.records import (
 )
 from star_agents.core.rng import derive
 from star_agents.policy.fence import draw_token, fenced
+from star_agents.policy.injection import defused
 from star_agents.policy.rewrites import clean_rewrite
 from star_agents.policy.template import PromptTemplate
 from star_agents.policy.verdicts import (
@@ -45,6 +47,7 @@ T = TypeVar("T")
 
 _SUFFIX = ".jinja"
 _HASH_BYTES = 8
+FENCE_BITS = 64
 _LABEL_SUFFIX = "_label"
 
 
@@ -173,7 +176,8 @@ class Prompts:
         """What the judge is sent (Eq. 6): the reference as A and the candidate as B, or `swapped`.
 
         The template has `answer_a`, `answer_b` and `question`, or `question_a` and `question_b` where the
-        instructions differ, all fenced; and `fence`.
+        instructions differ, all defused and fenced; and `fence`. The fence follows from the texts as well as from
+        `rng`: to know it, a text would have to hold a hash of itself.
         """
         first, second = (candidate, reference) if swapped else (reference, candidate)
         texts = {"answer_a": first.response, "answer_b": second.response}
@@ -181,8 +185,10 @@ class Prompts:
             texts["question"] = candidate.instruction
         else:
             texts |= {"question_a": first.instruction, "question_b": second.instruction}
-        token = draw_token(rng, list(texts.values()))
-        variables = {name: fenced(name.replace("_", " ").upper(), token, text) for name, text in texts.items()}
+        shown = {name: defused(text) for name, text in texts.items()}
+        chance = derive(rng.getrandbits(FENCE_BITS), "fence", _digest(texts.values()))
+        token = draw_token(chance, list(shown.values()))
+        variables = {name: fenced(name.replace("_", " ").upper(), token, text) for name, text in shown.items()}
         name = self._pairwise if same_instruction else self._pairwise_data
         messages = self._template(Role.JUDGE, name).render(variables | {"fence": token})
         if self._tie_margin is None:
@@ -210,6 +216,11 @@ class Prompts:
 
     def _template(self, role: Role, name: str) -> PromptTemplate:
         return _named(name, role, self._shipped[role], self._custom)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """A digest of texts of any kind; half a surrogate pair is one of them."""
+    return blake2b("\x1f".join(texts).encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
 def _named(name: str, role: Role, shipped: Mapping[str, T], custom: Mapping[str, T]) -> T:

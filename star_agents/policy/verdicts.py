@@ -9,9 +9,11 @@ import re
 import string
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from star_agents.core.records import Settled, Verdict, VerdictSource
+from star_agents.policy.injection import suspicions
 
 Choice = Literal["A", "B", "tie"]
 Label = Literal["win", "loss", "tie", "unparsed", "failed"]
@@ -25,10 +27,39 @@ LABELS: Mapping[str, Choice] = {"A": "A", "B": "B", "C": "tie"}
 TIE_MARGIN = 0.1
 """Where the two most probable labels are no further apart than this, it is a tie."""
 
+_OPENERS = frozenset({
+    "thought process",
+    "lets solve this problem step by step",
+    "lets think step by step",
+    "let me think step by step",
+    "lets break this down step by step",
+    "here is the answer",
+    "here is my answer",
+    "here is the solution",
+    "heres the answer",
+    "heres the solution",
+    "sure here is the answer",
+    "sure heres the answer",
+    "sure here is the best possible answer",
+    "certainly here is the answer",
+    "certainly here is the solution",
+    "certainly heres the solution",
+    "the answer is",
+    "the final answer is",
+    "thought process lets solve this problem step by step solution",
+})  # fmt: skip
+"""What announces an answer and gives none, without its marks: keys of arXiv 2507.08794, and courtesies."""
+
+_LONGEST_OPENER = 80
+_SHAPELESS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Hangul fillers and the empty braille cell: letters and symbols to Unicode, nothing to the eye."""
+
 _DECORATION = str.maketrans("", "", "*_`~#>\"'[](){}")
 _VERDICT = re.compile(r"(?:final )?verdict ?[:=] ?(a|b|tie)[.!]?")
 _LABEL = re.compile(r"(?:(?:final )?verdict ?[:=] ?)?(a|b|c|tie)[.!]?")
 _CHOICES: dict[str, Choice] = {"a": "A", "b": "B", "c": "tie", "tie": "tie"}
+_READABLE = frozenset({"win", "loss", "tie"})
+BOTH_ORDERS = 2
 _AGREED = {"win": CANDIDATE_BETTER, "loss": BASE_BETTER}
 
 
@@ -85,15 +116,42 @@ def combine(slot: int, labels: Sequence[Label]) -> Verdict:
     return Verdict(slot, _AGREED.get(agreed, TIE), source, tuple(labels))
 
 
-def is_contentless(response: str, question: str) -> bool:
-    """True for a response that no judge need see: blank, marks alone, or the question again.
+def leaning(labels: Sequence[str]) -> Literal["agreed", "first", "second"] | None:
+    """The place that a judge leant to, where its two orders disagree; None unless both could be read.
 
-    Lone punctuation is known to win over judges (arXiv 2507.08794). Letters, digits and symbols of any
-    script are content; ASCII marks such as `=` or `|` are not.
+    In the straight order the candidate stands second, in the swapped one first. A tie beside a win or a loss leans
+    as well: whatever two labels differ, one place was called better at least once and the other never.
     """
-    if not any(unicodedata.category(mark)[0] not in "PZC" and mark not in string.punctuation for mark in response):
+    if len(labels) != BOTH_ORDERS or not _READABLE.issuperset(labels):
+        return None
+    straight, swapped = labels
+    if straight == swapped:
+        return "agreed"
+    return "second" if straight == "win" or swapped == "loss" else "first"
+
+
+def is_contentless(response: str, question: str) -> bool:
+    """True for a response that no judge need see: blank, marks alone, an opener alone, or the question again.
+
+    Lone punctuation and lone openers ("Thought process:") are known to win over judges (arXiv 2507.08794). Letters,
+    digits and symbols of any script are content; ASCII marks such as `=` or `|` and letters without a shape are not.
+    Openers of one word are left to the judge: they may be the answer.
+    """
+    if not any(_is_content(char) for char in response):
         return True
-    return " ".join(response.split()).casefold() == " ".join(question.split()).casefold()
+    said = " ".join(response.split()).casefold()
+    return said == " ".join(question.split()).casefold() or _bare(said) in _OPENERS
+
+
+def _is_content(char: str) -> bool:
+    return unicodedata.category(char)[0] not in "PZC" and char not in string.punctuation and char not in _SHAPELESS
+
+
+def _bare(said: str) -> str:
+    """The words of a short response without their marks; a long one is no opener."""
+    if len(said) > _LONGEST_OPENER:
+        return said
+    return " ".join("".join(char if char.isalnum() else "" if char in "'\u2019" else " " for char in said).split())
 
 
 def rule_verdicts(settled: Settled) -> dict[int, Verdict]:
@@ -112,3 +170,12 @@ def rule_verdicts(settled: Settled) -> dict[int, Verdict]:
         elif not has_reference:
             standing[candidate.slot] = Verdict(candidate.slot, TIE, VerdictSource.NO_REFERENCE)
     return standing
+
+
+def with_suspicions(settled: Settled, verdicts: Mapping[int, Verdict]) -> dict[int, Verdict]:
+    """The verdicts with what is suspect in each response that has one, the base's too: the judge reads both."""
+    responses = {candidate.slot: candidate.response for candidate in settled.candidates()}
+    return {
+        slot: replace(verdict, suspicions=found) if (found := suspicions(responses[slot])) else verdict
+        for slot, verdict in verdicts.items()
+    }

@@ -1,7 +1,8 @@
-"""Pair weights p_jk and how they learn (Eq. 8).
+"""Pair weights p_jk: what every rule of learning keeps, and the paper's rule (Eq. 8).
 
 Law: weights are positive and sum to 1, every update makes the next version, and a version is a function of
-the one before it and of the credits in commit order. So the fold of the log is the live state, bit for bit.
+the one before it and of the credits in commit order. So the fold of the log is the live state, bit for bit:
+whatever a rule knows beside p is in the version itself (`PairWeights.state`), never in the rule.
 """
 
 import math
@@ -9,18 +10,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal, Protocol
+from typing import Protocol
 
-from star_agents.core.records import (
-    AgentPair,
-    Graded,
-    PairWeights,
-    RowSource,
-    VerdictSource,
-)
-
-CreditRule = Literal["all", "winner"]
-"""Which drawn candidates move the weights: every one whose pi is known, or the selected one alone."""
+from star_agents.core.records import AgentPair, PairWeights
+from star_agents.policy.credits import Credit
 
 HORIZON = 17.5
 """beta * M * N of a whole run. Eq. 8 moves p like replicator dynamics, so this product alone sets how far:
@@ -34,25 +27,30 @@ SMALLEST = sys.float_info.min
 """A weight never underflows to 0: a pair that nothing can draw again could never recover."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """What one drawn candidate earned for its pair: pi of Eq. 7, in [0, 1] where one seed normalises it."""
-
-    pair: AgentPair
-    pi: float
-
-
 class UpdateRule(Protocol):
-    """How a batch of credits becomes the next weights. Pure: no clock, no chance, no state."""
+    """How a batch of credits becomes the next weights. Pure: no clock, no chance, no state of its own."""
+
+    @property
+    def floor(self) -> float:
+        """The least a pair may weigh."""
+        ...
 
     def update(self, weights: PairWeights, batch: Sequence[Credit]) -> PairWeights:
-        """Return version + 1 over the same pairs."""
+        """Return version + 1 over the same pairs. An empty `weights.state` is that of a run that has learnt nothing.
+
+        Raises:
+            ValueError: a credit names a pair without a weight, or `floor` times the pairs is not below 1.
+        """
+        ...
+
+    def newcomer(self, weights: PairWeights) -> tuple[float, ...]:
+        """The state that a pair has which joins these weights; empty where `weights.state` is."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperRule:
-    """Eq. 8: p_jk += rate * pi, then normalise, once a credit in commit order.
+    """Eq. 8: p_jk += rate * pi, then normalise, once a credit in commit order. It keeps no state.
 
     `floor` is the least a pair may weigh. Pairs below it are raised to it and the others share what is
     left in proportion; it is applied once a batch to the weights themselves, so it never adds up to a
@@ -68,35 +66,29 @@ class PaperRule:
     def __post_init__(self) -> None:
         if not 0 < self.rate < math.inf:
             raise ValueError(f"the rate must be positive and finite, not {self.rate}")
-        if not self.floor >= 0:
-            raise ValueError(f"the floor must not be negative, not {self.floor}")
+        check_floor(self.floor)
 
     def update(self, weights: PairWeights, batch: Sequence[Credit]) -> PairWeights:
-        """Return version + 1; without a positive credit p is the same object as before.
-
-        Raises:
-            ValueError: a credit names a pair without a weight, or `floor` times the pairs is not below 1.
-        """
-        if self.floor * len(weights.pairs) >= 1:
-            raise ValueError(f"a floor of {self.floor} for each of {len(weights.pairs)} pairs leaves nothing to learn")
+        """See `UpdateRule`; without a positive credit p is the same object as before."""
+        check_floor(self.floor, len(weights.pairs))
         earned = [credit for credit in batch if credit.pi > 0]
         p = raise_to_floor(self._reinforce(weights, earned), self.floor) if earned else weights.p
         return PairWeights(weights.version + 1, weights.pairs, p)
 
+    def newcomer(self, weights: PairWeights) -> tuple[float, ...]:  # noqa: ARG002  # as the protocol has it
+        """Nothing: p is all there is."""
+        return ()
+
     def _reinforce(self, weights: PairWeights, earned: Sequence[Credit]) -> tuple[float, ...]:
         """Eq. 8 with the normalising put off: `mass / total` is p after each credit, so a batch is O(K + n)."""
-        position = {pair: index for index, pair in enumerate(weights.pairs)}
         mass, total = list(weights.p), math.fsum(weights.p)
-        try:
-            for credit in earned:
-                gain = self.rate * credit.pi * total
-                mass[position[credit.pair]] += gain
-                total += gain
-                if total > RESCALE_ABOVE:
-                    mass, total = [value / total for value in mass], 1.0
-        except KeyError as error:
-            raise ValueError(f"pair {error.args[0]} earned a credit and has no weight") from None
-        return _normalise(mass)
+        for index, credit in zip(positions(weights.pairs, earned), earned, strict=True):
+            gain = self.rate * credit.pi * total
+            mass[index] += gain
+            total += gain
+            if total > RESCALE_ABOVE:
+                mass, total = [value / total for value in mass], 1.0
+        return normalised(mass)
 
 
 def uniform(pairs: Sequence[AgentPair]) -> PairWeights:
@@ -123,35 +115,44 @@ def auto_rate(pairs_per_seed: int, num_seeds: int) -> float:
     return HORIZON / (pairs_per_seed * num_seeds)
 
 
-def credits(graded: Iterable[Graded], *, credit: CreditRule = "all") -> tuple[Credit, ...]:
-    """What finished seeds teach, in commit order and within a seed in slot order.
-
-    Only drawn candidates whose pi is known exactly: base pairs carry no weight, a failure tells nothing of
-    quality, a candidate that lazy judging never asked about has no pi, and a judge's call that failed made a
-    tie of what nobody judged: faults of the infrastructure never move p.
-    """
-    return tuple(
-        Credit(slot.pair, grade.pi)
-        for item in graded
-        for slot, grade in zip(item.settled.plan.slots, item.grades, strict=True)
-        if grade.pi is not None
-        and not slot.is_base
-        and not _was_judge_down(item, slot.number)
-        and (credit == "all" or _is_winner(item, slot.number))
-    )
-
-
-def _was_judge_down(item: Graded, slot: int) -> bool:
-    return slot in item.verdicts and item.verdicts[slot].source is VerdictSource.FAILED
-
-
-def _is_winner(item: Graded, slot: int) -> bool:
-    return item.selection.source is RowSource.CANDIDATE and item.selection.slot == slot
-
-
 def fold(start: PairWeights, batches: Iterable[Sequence[Credit]], rule: UpdateRule) -> PairWeights:
-    """The weights that a log of batches leads to: equal to the live state, bit for bit."""
+    """The weights that a log of batches leads to: equal to the live state, bit for bit.
+
+    A log in which the pool changed is folded by `policy.epochs.fold`.
+    """
     return reduce(rule.update, batches, start)
+
+
+def positions(pairs: Sequence[AgentPair], batch: Sequence[Credit]) -> list[int]:
+    """The place of each credit's pair among `pairs`.
+
+    Plans hold the very objects that the weights do, so most are found by identity, a tenth of the time that
+    hashing two names takes; the others (read back from a store) by value.
+
+    Raises:
+        ValueError: one of them has none.
+    """
+    by_identity = {id(pair): index for index, pair in enumerate(pairs)}
+    places = [by_identity.get(id(credit.pair), -1) for credit in batch]
+    if -1 in places:
+        by_value = {pair: index for index, pair in enumerate(pairs)}
+        try:
+            return [by_value[credit.pair] for credit in batch]
+        except KeyError as error:
+            raise ValueError(f"pair {error.args[0]} earned a credit and has no weight") from None
+    return places
+
+
+def check_floor(floor: float, num_pairs: int = 0) -> None:
+    """Refuse a floor that is none, or that takes the whole mass.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if not floor >= 0:
+        raise ValueError(f"the floor must not be negative, not {floor}")
+    if floor * num_pairs >= 1:
+        raise ValueError(f"a floor of {floor} for each of {num_pairs} pairs leaves nothing to learn")
 
 
 def raise_to_floor(p: Sequence[float], floor: float) -> tuple[float, ...]:
@@ -168,9 +169,10 @@ def raise_to_floor(p: Sequence[float], floor: float) -> tuple[float, ...]:
             break
         free_mass -= value
         scale = (1 - floor * num_raised) / free_mass
-    return tuple(max(value * scale, floor) for value in p)
+    return tuple([scaled if (scaled := value * scale) > floor else floor for value in p])
 
 
-def _normalise(mass: Sequence[float]) -> tuple[float, ...]:
+def normalised(mass: Sequence[float]) -> tuple[float, ...]:
+    """The same proportions with a sum of 1 and nothing below `SMALLEST`."""
     total = math.fsum(mass)
-    return tuple(max(value / total, SMALLEST) for value in mass)
+    return tuple([p if (p := value / total) > SMALLEST else SMALLEST for value in mass])

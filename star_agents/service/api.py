@@ -108,7 +108,7 @@ def _application(status: Callable[[], RunStatus], token: str) -> web.Application
 
     async def weights(_: web.Request) -> web.Response:
         now = status()
-        pairs = {pair.pair: pair.p for pair in now.pairs if not pair.is_base}
+        pairs = {pair.pair: pair.p for pair in now.pairs if pair.p is not None}
         return _json({"version": now.weights_version, "p": pairs})
 
     app.router.add_get("/healthz", healthz)

@@ -18,18 +18,11 @@ from star_agents.endpoints.servers.launcher import Machine
 from star_agents.endpoints.servers.local import sweep
 from star_agents.endpoints.servers.replicas import LocalReplicas
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
-from star_agents.pipeline.evolve import EvolveOptions, Evolver
-from star_agents.pipeline.generate import Generator
-from star_agents.pipeline.graph import Graph, Stages
-from star_agents.pipeline.judge import Judge
-from star_agents.pipeline.plan import Planner
-from star_agents.policy import tally
+from star_agents.pipeline.evolve import Evolver
+from star_agents.pipeline.graph import Graph
 from star_agents.policy.memory import MemoryBank
-from star_agents.policy.sampling import DrawOptions
-from star_agents.policy.selection import GradeOptions, SelectOptions
-from star_agents.policy.weights import PaperRule, auto_rate, uniform
+from star_agents.policy.weights import uniform
 from star_agents.scoring.pool import EmbedderPool, ScorerPool
 from star_agents.scoring.settings import ScoringSettings
 from star_agents.scoring.zoo import resolve
@@ -40,6 +33,7 @@ from star_agents.service.intake import Intake, Outlook, worst_seed
 from star_agents.service.job import Inputs, Job, check_folder, gather_inputs
 from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
 from star_agents.service.sizing import Sizer
+from star_agents.service.stages import Ports, board_of, evolver_of, stages_of
 from star_agents.service.together import opened_together
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.seeds import Seeds, open_seeds
@@ -176,48 +170,19 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
     begun = uniform(inputs.pool)
     bounds = wiring.in_flight_bounds(settings)
     in_flight = wiring.first_in_flight(settings, bounds, opened.fleet.total_limit)
-    board = Board(standing.weights or begun, opened.memory, max_in_flight=in_flight)
-    asker = Asker(opened.fleet, opened.store, recovered.replies)
-    evolver = _evolver(settings, inputs, recovered, board, opened.store)
-    grading = evolver.grading
+    board = board_of(settings, inputs, standing.weights or begun, opened.memory, max_in_flight=in_flight)
+    evolver = evolver_of(settings, inputs, board, opened.store, standing.tally)
     intake = Intake(opened.source, _outlook(job, inputs, board, evolver, opened.purse), limit=job.limit)
-    stages = Stages(
-        planner=Planner(
-            board=board,
-            store=opened.store,
-            source=intake,
-            embedder=opened.models.embedder,
-            completer=opened.fleet,
-            agents=inputs.agents,
-            base=inputs.base,
-            judge_endpoint=settings.judge.endpoint,
-            options=DrawOptions(
-                pairs_per_seed=settings.sampling.pairs_per_seed,
-                from_memory=settings.sampling.from_memory,
-                replacement=settings.sampling.replacement,
-            ),
-            run_seed=settings.run.seed,
-            idle_shares=opened.fleet.idle_shares if settings.sampling.capacity_aware else None,
-        ),
-        generator=Generator(
-            asker=asker,
-            prompts=inputs.prompts,
-            agents=inputs.agents,
-            share_rewrites=settings.sampling.share_rewrites,
-            run_seed=settings.run.seed,
-        ),
+    ports = Ports(
+        completer=opened.fleet,
+        store=opened.store,
+        source=intake,
         scorer=opened.models.scorer,
-        judge=Judge(
-            asker=asker,
-            prompts=inputs.prompts,
-            agent=inputs.judge,
-            grading=grading,
-            swap=settings.judge.swap,
-            is_lazy=settings.judge.policy == "lazy",
-            run_seed=settings.run.seed,
-        ),
-        evolver=evolver,
+        embedder=opened.models.embedder,
+        recorded=recovered.replies,
+        idle_shares=opened.fleet.idle_shares,
     )
+    stages = stages_of(settings, inputs, ports, evolver)
     return Engine(
         job=job,
         inputs=inputs,
@@ -242,28 +207,6 @@ def _outlook(job: Job, inputs: Inputs, board: Board, evolver: Evolver, purse: Pu
     return Outlook(
         budget=purse.budget,
         worst=worst_seed(job.settings, inputs),
-        num_open=lambda: board.in_flight,
-        num_finished=lambda: sum(seeds_by_source(evolver.tally).values()),
-    )
-
-
-def _evolver(settings: Settings, inputs: Inputs, recovered: Recovered, board: Board, store: RunStore) -> Evolver:
-    section = settings.evolution
-    rate = auto_rate(settings.sampling.pairs_per_seed, inputs.num_seeds) if section.rate == "auto" else section.rate
-    allow_truncated = settings.selection.truncated == "allow"
-    tallied = recovered.standing.tally
-    return Evolver(
-        board=board,
-        store=store,
-        rule=PaperRule(rate=rate, floor=section.floor),
-        grading=GradeOptions(allow_truncated=allow_truncated),
-        selecting=SelectOptions(fallback=settings.selection.fallback, min_score=settings.selection.min_score),
-        credit=section.credit,
-        options=EvolveOptions(
-            batch_size=section.batch_size,
-            linger_s=section.linger_s,
-            memory_min_score=settings.memory.min_score,
-            normalize=settings.scoring.normalize,
-        ),
-        tally=tallied if tallied.pairs else tally.start(inputs.base, inputs.pool),
+        num_open=lambda: board.num_out,  # what waits to be learnt from spends no more
+        num_finished=lambda: sum(seeds_by_source(evolver.tally).values()) + board.num_waiting,
     )

@@ -10,7 +10,9 @@ from typing import Any
 
 from star_agents.core.records import KEEP
 from star_agents.endpoints.servers.replicas import deal
+from star_agents.policy.probes import BUILTIN
 from star_agents.policy.prompts import builtin_names
+from star_agents.service.laboratory import LaboratorySection
 from star_agents.service.settings import (
     AgentsSection,
     BudgetSection,
@@ -76,6 +78,8 @@ def _judge(judge: JudgeSection, endpoints: Mapping[str, Endpoint]) -> Iterator[P
     yield from _known(("judge", "endpoint"), judge.endpoint, endpoints, "endpoint")
     yield from _prompt(("judge", "prompt"), judge.prompt, "judge")
     yield from _prompt(("judge", "prompt_data"), judge.prompt_data, "judge")
+    if judge.probes is not None and judge.probes.path != BUILTIN and not FilePath(judge.probes.path).is_file():
+        yield ("judge", "probes", "path"), f"no such file; give JSON lines, or `{BUILTIN}`"
 
 
 def _pairs(pairs: PairsSection, agents: AgentsSection) -> Iterator[Problem]:
@@ -112,6 +116,41 @@ def _floor(evolution: EvolutionSection, pairs: PairsSection, agents: AgentsSecti
         yield ("evolution", "floor"), f"{num_pairs} pairs at {evolution.floor:g} each leave nothing to learn; lower it"
 
 
+def _rule(evolution: EvolutionSection) -> Iterator[Problem]:
+    rule, rate = evolution.rule, evolution.rate
+    if rule == "thompson" and rate != "auto":
+        yield ("evolution", "rate"), "rule thompson has none; leave it out (discount says how fast it forgets)"
+    if rule == "exp3" and rate != "auto" and rate > 1:
+        yield ("evolution", "rate"), "of rule exp3 it is the share that explores; at most 1, or auto"
+    if rule != "thompson" and evolution.discount != "auto":
+        yield ("evolution", "discount"), f"rule {rule} forgets nothing; leave it out, or take rule thompson"
+
+
+def _cadence(evolution: EvolutionSection, sampling: SamplingSection) -> Iterator[Problem]:
+    is_round, in_order = evolution.mode == "round", evolution.order == "ticket"
+    if is_round and evolution.max_lag is not None:
+        yield ("evolution", "max_lag"), "a round is drawn from what the rounds before it taught; leave it out"
+    if not is_round and evolution.round_seeds is not None:
+        yield ("evolution", "round_seeds"), "there are no rounds; leave it out, or set mode: round"
+    if not is_round and in_order and evolution.max_lag is None:
+        yield ("evolution", "order"), "ticket needs max_lag, which says what weights a seed is drawn from; try 2"
+    if in_order and sampling.capacity_aware:
+        yield ("sampling", "capacity_aware"), "what is idle depends on latencies, and order: ticket must not; set false"
+
+
+def _reward(evolution: EvolutionSection, agents: AgentsSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
+    if evolution.reward != "quality_per_cost":
+        return
+    asked = {agent.endpoint for agent in (*agents.instruction.values(), *agents.response.values())}
+    prices = {name: endpoints[name].price for name in sorted(asked) if name in endpoints}
+    if None in prices.values():
+        return  # tokens count
+    for name, price in prices.items():
+        if price is not None and not price.input and not price.output:
+            mend = "say what it costs you, or leave it out: then tokens count"
+            yield ("endpoints", name, "price"), f"reward: quality_per_cost cannot compare with what is free; {mend}"
+
+
 def _memory(memory: MemorySection, sampling: SamplingSection) -> Iterator[Problem]:
     if memory.embedder is None and sampling.from_memory:
         yield ("sampling", "from_memory"), "memory.embedder is null, so nothing can come from memory; set it to 0"
@@ -124,6 +163,19 @@ def _budget(budget: BudgetSection, endpoints: Mapping[str, Endpoint]) -> Iterato
         if not isinstance(endpoint, LocalEndpoint) and endpoint.price is None:
             free = "{input: 0, output: 0} where it costs nothing"
             yield ("endpoints", name), f"a dollar budget needs a price here ({free})"
+
+
+def _laboratory(laboratory: LaboratorySection, agents: AgentsSection) -> Iterator[Problem]:
+    for role, told, known in (
+        ("instruction", laboratory.instruction, agents.instruction),
+        ("response", laboratory.response, agents.response),
+    ):
+        for name in told:
+            yield from _known(("laboratory", role, name), name, known, f"{role} agent")
+    clusters = [f"c{number}" for number in range(laboratory.clusters)]
+    for name, agent in laboratory.response.items():
+        for cluster in agent.quality if isinstance(agent.quality, dict) else ():
+            yield from _known(("laboratory", "response", name, "quality", cluster), cluster, clusters, "kind of task")
 
 
 def _known(path: Path, name: str, known: Iterable[str], what: str) -> Iterator[Problem]:
@@ -150,6 +202,10 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = 
     (("pairs", "agents"), _pairs),
     (("sampling", "pairs", "agents"), _sampling),
     (("evolution", "pairs", "agents"), _floor),
+    (("evolution",), _rule),
+    (("evolution", "sampling"), _cadence),
+    (("evolution", "agents", "endpoints"), _reward),
     (("memory", "sampling"), _memory),
     (("budget", "endpoints"), _budget),
+    (("laboratory", "agents"), _laboratory),
 )

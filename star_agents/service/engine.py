@@ -1,11 +1,12 @@
 """An assembled run: what the lifecycle drives and what a snapshot reads."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from star_agents.core.records import PairWeights, Plan, RowSource, Tally
+from star_agents.core.errors import ConfigError
+from star_agents.core.records import AgentPair, PairWeights, Plan, RowSource, Tally
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.purse import Purse
 from star_agents.endpoints.servers.replicas import LocalReplicas
@@ -51,6 +52,21 @@ class Engine:
     async def run(self) -> None:
         """Run the graph; see `Graph.run`."""
         await self.graph.run(self.reopened)
+
+    async def change_pool(
+        self, *, add: Sequence[AgentPair] = (), retire: Sequence[AgentPair] = (), reason: str
+    ) -> PairWeights:
+        """Add pairs of known agents to the pool, or retire some, between two batches; see `Evolver.change`.
+
+        Raises:
+            ConfigError: the change cannot be made, with every reason.
+            StoreError: it could not be made durable; the run ends.
+        """
+        agents = self.inputs.agents
+        problems = [f"pair {pair}: there is no such agent" for pair in add if not agents.know(pair)]
+        if problems:
+            raise ConfigError(*problems)
+        return await self.evolver.change(add=add, retire=retire, reason=reason)
 
     async def export(self) -> Exported:
         """Write the data set of everything learnt so far, and the calls that failed for good.

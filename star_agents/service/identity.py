@@ -47,11 +47,19 @@ SAFE = (
     "memory.capacity",
     "evolution.batch_size",
     "evolution.linger_s",
+    "evolution.order",
+    "evolution.max_lag",
     "judge.policy",
+    "judge.probes*",  # no row depends on them
     "budget.*",
     "output.*",
     "service.*",
+    "laboratory.*",  # a real run never reads it
 )
+
+
+PRICES = ("endpoints.*.price*",)
+"""What teaches with `evolution.reward: quality_per_cost`, and is then no longer safe to change."""
 
 
 def record(settings: Settings, prompts: Mapping[str, str]) -> str:
@@ -99,7 +107,9 @@ def _dumped(settings: Settings, digests: Mapping[str, str]) -> str:
 
 def _identity(config: str) -> dict[str, Any]:
     fields = dict(_flatten(orjson.loads(config), ()))
-    return {path: value for path, value in fields.items() if not any(fnmatchcase(path, safe) for safe in SAFE)}
+    teaching = PRICES if fields.get("evolution.reward") == "quality_per_cost" else ()
+    safe = [pattern for pattern in SAFE if pattern not in teaching]
+    return {path: value for path, value in fields.items() if not any(fnmatchcase(path, one) for one in safe)}
 
 
 def _show(value: object) -> str:

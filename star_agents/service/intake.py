@@ -15,7 +15,7 @@ from star_agents.core.records import KEEP, Agent, AgentPair, Seed
 from star_agents.service.job import Inputs
 from star_agents.service.settings import Settings
 from star_agents.service.wiring import prices_of
-from star_agents.traffic.budget import Budget, Cost
+from star_agents.traffic.budget import NO_COST, Budget, Cost
 from star_agents.traffic.price import Tariff
 
 LOOK_S = 0.5
@@ -57,22 +57,27 @@ class Outlook:
 
 
 def worst_seed(settings: Settings, inputs: Inputs) -> Cost:
-    """What a seed costs at most when nothing is asked twice: every pair rewrites, answers in full, and is judged."""
+    """What a seed costs at most when nothing is asked twice: every pair rewrites, answers in full, and is judged.
+
+    A probe counts in, too, where there are any.
+    """
     tariffs = {name: Tariff(price) for name, price in prices_of(settings).items()}
 
     def call(agent: Agent) -> Cost:
         return tariffs[agent.endpoint].worst_case(PROMPT_BYTES, agent.params.max_tokens)
 
+    judging = call(inputs.judge) * (2 if settings.judge.swap else 1)
+
     def pair(one: AgentPair) -> Cost:
         writers = [inputs.agents.response[one.response]]
         if one.instruction != KEEP:
             writers.append(inputs.agents.instruction[one.instruction])
-        judging = call(inputs.judge) * (2 if settings.judge.swap else 1)
         return sum(map(call, writers), judging)
 
     drawn = [pair(one) for one in inputs.pool]
     dearest = Cost(max(cost.tokens for cost in drawn), max(cost.picodollars for cost in drawn))
-    return sum(map(pair, inputs.base), dearest * settings.sampling.pairs_per_seed)
+    probed = judging if inputs.gold else NO_COST
+    return sum(map(pair, inputs.base), dearest * settings.sampling.pairs_per_seed + probed)
 
 
 class Intake:

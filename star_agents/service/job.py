@@ -1,7 +1,8 @@
 """What a start is asked to do, and everything that can be found out before anything is started."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,8 +10,9 @@ from star_agents.core import clock
 from star_agents.core.cast import Agents
 from star_agents.core.errors import ConfigError, RunExistsError
 from star_agents.core.records import Agent, AgentPair
+from star_agents.policy.probes import GoldPair
 from star_agents.policy.prompts import Prompts
-from star_agents.service import wiring
+from star_agents.service import judging, wiring
 from star_agents.service.identity import differences, fingerprint, record
 from star_agents.service.secret_refs import EndpointSecrets, resolve_secrets
 from star_agents.service.settings import Settings
@@ -48,6 +50,8 @@ class Inputs:
     pool: tuple[AgentPair, ...]
     num_seeds: int
     manifest: Manifest
+    gold: tuple[GoldPair, ...] = ()
+    """What the judge's probes are drawn from; empty where there are none."""
 
 
 async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Inputs:
@@ -60,12 +64,35 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
     problems: list[str] = []
     secrets = _attempt(problems, lambda: resolve_secrets(settings, environ))
     texts = _attempt(problems, lambda: _read_templates(settings))
-    if secrets is None or texts is None:
+    gold = await asyncio.to_thread(_attempt, problems, lambda: judging.gold_of(settings.judge))
+    if secrets is None or texts is None or gold is None:
         raise ConfigError(*problems)
+    seeds = await open_seeds(settings.seeds.path, row_format=settings.seeds.format, limit=settings.seeds.limit)
+    inputs = _inputs(settings, texts, secrets, num_seeds=await seeds.count(), input_sha256=await seeds.sha256())
+    return replace(inputs, gold=gold)
+
+
+def laboratory_inputs(settings: Settings) -> Inputs:
+    """The inputs of a simulated run: the agents are the config's, the seeds are made up and nobody needs a secret.
+
+    Raises:
+        ConfigError: a template cannot be read, or is unsound.
+    """
+    num_seeds = settings.laboratory.seeds
+    return _inputs(settings, _read_templates(settings), {}, num_seeds=num_seeds, input_sha256="laboratory")
+
+
+def _inputs(
+    settings: Settings,
+    texts: dict[str, str],
+    secrets: Mapping[str, EndpointSecrets],
+    *,
+    num_seeds: int,
+    input_sha256: str,
+) -> Inputs:
     prompts = wiring.prompts_of(settings.judge, texts)
     agents, judge = wiring.agents_of(settings, texts), wiring.judge_of(settings, texts)
     prompts.check((*agents.instruction.values(), *agents.response.values(), judge))
-    seeds = await open_seeds(settings.seeds.path, row_format=settings.seeds.format, limit=settings.seeds.limit)
     return Inputs(
         secrets=secrets,
         prompts=prompts,
@@ -73,8 +100,8 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
         judge=judge,
         base=wiring.base_of(settings.pairs),
         pool=wiring.pool_of(settings.pairs, settings.agents),
-        num_seeds=await seeds.count(),
-        manifest=_manifest(settings, texts, await seeds.sha256()),
+        num_seeds=num_seeds,
+        manifest=_manifest(settings, texts, input_sha256),
     )
 
 

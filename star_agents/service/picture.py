@@ -12,6 +12,7 @@ from star_agents.core.records import (
 from star_agents.policy.weights import uniform
 from star_agents.service.bill import bill, recorded_prices
 from star_agents.service.engine import Engine
+from star_agents.service.judge_status import judge_status, recorded_swap
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
@@ -48,6 +49,7 @@ def picture(
         events=dict(engine.evolver.tally.events),
         last=_last_row(engine.evolver.last) if engine.evolver.last is not None else None,
         bill=engine.bill(),
+        judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
     )
 
@@ -72,6 +74,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         pairs=pair_lines(standing.tally, uniform(standing.manifest.pairs), weights),
         events=dict(standing.tally.events),
         bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
+        judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
     )
 
 
@@ -98,12 +101,12 @@ class RateMeter:
 
 
 def pair_lines(tally: Tally, before: PairWeights, after: PairWeights) -> tuple[PairStatus, ...]:
-    """The tally beside the weights, base pairs first; a pair without a weight is a base pair."""
+    """The tally beside the weights, base pairs first; a pair that has no weight and never left is one."""
     was, now = _by_name(before), _by_name(after)
     return tuple(
         PairStatus(
             pair=str(item.pair),
-            is_base=str(item.pair) not in now,
+            is_base=str(item.pair) not in now and not item.is_retired,
             draws=item.draws,
             wins=item.wins,
             mean_pi=item.mean_pi,

@@ -6,22 +6,15 @@ coerced, and a secret is only ever named, never written.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
+from star_agents.service.laboratory import LaboratorySection
+from star_agents.service.section import Name, Positive, Probability, Seconds, Section
+
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 SecretRef = Annotated[str, StringConstraints(pattern=r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:.+)$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
-Positive = Annotated[int, Field(gt=0)]
 Gpu = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A strict, frozen part of the config."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class RunSection(Section):
@@ -184,7 +177,16 @@ class ScoringSection(Section):
     max_tokens: Annotated[int, Field(ge=16)] = 2048
     ifd: Literal["exact", "superfiltering", "cherry"] = "exact"
     template: str = "chat"
-    normalize: Literal["candidates", "batch"] = "candidates"
+    normalize: Literal["candidates", "batch", "running"] = "candidates"
+
+
+class ProbesSection(Section):
+    """Pairs with a known better answer that the judge is asked about now and then."""
+
+    path: str = "builtin"
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.01
+    window: Annotated[int, Field(ge=10, le=1000)] = 50
+    min_accuracy: Probability = 0.75
 
 
 class JudgeSection(Section):
@@ -197,6 +199,7 @@ class JudgeSection(Section):
     tie_margin: Probability = 0.1
     prompt: str = "pairwise"
     prompt_data: str = "pairwise_data"
+    probes: ProbesSection | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.0
     max_tokens: Positive = 256
 
@@ -210,14 +213,20 @@ class SelectionSection(Section):
 
 
 class EvolutionSection(Section):
-    """How the pair weights learn (Eq. 8)."""
+    """How the pair weights learn (Eq. 8, or another rule), and when."""
 
-    rule: Literal["paper"] = "paper"
+    rule: Literal["paper", "exp3", "thompson"] = "paper"
     rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    batch_size: Positive = 32
-    linger_s: Annotated[float, Field(ge=0)] = 2.0
+    discount: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
+    reward: Literal["quality", "quality_per_cost"] = "quality"
     credit: Literal["all", "winner"] = "all"
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    mode: Literal["online", "round"] = "online"
+    round_seeds: Positive | None = None
+    batch_size: Positive = 32
+    linger_s: Annotated[float, Field(ge=0)] = 2.0
+    order: Literal["arrival", "ticket"] = "arrival"
+    max_lag: Annotated[int, Field(ge=0)] | None = None
 
 
 class BudgetSection(Section):
@@ -260,3 +269,4 @@ class Settings(Section):
     budget: BudgetSection = BudgetSection()
     output: OutputSection = OutputSection()
     service: ServiceSection = ServiceSection()
+    laboratory: LaboratorySection = LaboratorySection()

@@ -46,7 +46,7 @@ class Sizer:
             for _ in range(LOOKS):
                 await asyncio.sleep(LOOK_S)
                 looks.append(self._endpoints())
-                in_flight += self._board.in_flight
+                in_flight += self._board.num_out
             self._weigh(self._last())
             loads = [_mean(of_one) for of_one in zip(*looks, strict=True)]
             if in_flight >= LOOKS:

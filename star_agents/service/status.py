@@ -13,6 +13,7 @@ from star_agents.endpoints.servers.local import ServerStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.bill import Bill, BudgetStatus
+from star_agents.service.judge_status import JudgeStatus
 
 
 class Phase(StrEnum):
@@ -87,3 +88,4 @@ class RunStatus:
     """What the run has cost, over all starts."""
     budget: BudgetStatus | None = None
     """None where there is no ceiling."""
+    judging: JudgeStatus | None = None

@@ -172,6 +172,16 @@ def _concurrency(urls: tuple[str, ...], own: LocalReplicas | None) -> int:
     return DEFAULT_CONCURRENCY[own.engine] * len(own.servers)
 
 
+def assumed_concurrency(section: Endpoint) -> int:
+    """Calls in flight at an endpoint that was not reached: a server of ours is taken for vLLM unless it says not."""
+    if section.concurrency is not None:
+        return section.concurrency
+    if not isinstance(section, LocalEndpoint):
+        return _concurrency(urls_of(section), None)
+    engine = "transformers" if section.engine == "transformers" else "vllm"
+    return DEFAULT_CONCURRENCY[engine] * len(deal(section.gpus, section.replicas))
+
+
 def server_specs(
     name: str, section: LocalEndpoint, *, model: str, environ: Mapping[str, str]
 ) -> tuple[LocalServerSpec, ...]:

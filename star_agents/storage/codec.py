@@ -18,10 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from star_agents.core.calls import Completion, Failure, Reply
 from star_agents.core.errors import StoreError
 from star_agents.core.records import (
+    Epoch,
     Grade,
     Graded,
     Outcome,
     Plan,
+    Probe,
     Scores,
     Selection,
     Settled,
@@ -54,12 +56,14 @@ class _Ending:
     verdicts: Mapping[int, Verdict]
     grades: tuple[Grade, ...]
     selection: Selection
+    probe: Probe | None = None
 
 
 _PLAN = TypeAdapter(Plan)
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Completion | Failure)
 _ENDING = TypeAdapter(_Ending)
 _TALLY = TypeAdapter(Tally)
+_EPOCH = TypeAdapter(Epoch)
 _MANIFEST = TypeAdapter(Manifest)
 
 
@@ -81,7 +85,12 @@ class Packer:
     def graded(self, graded: Graded) -> bytes:
         """Return the body of a log row: everything but the plan, which has a row of its own."""
         ending = _Ending(
-            graded.settled.outcomes, dict(graded.scores), dict(graded.verdicts), graded.grades, graded.selection
+            outcomes=graded.settled.outcomes,
+            scores=dict(graded.scores),
+            verdicts=dict(graded.verdicts),
+            grades=graded.grades,
+            selection=graded.selection,
+            probe=graded.probe,
         )
         return self.pack(ending)
 
@@ -104,7 +113,7 @@ def read_graded(row: str, crc: int, body: bytes, plan: Plan) -> Graded:
     """The finished seed that `Packer.graded` stored."""
     ending = _unpack(_ENDING, row, crc, body)
     settled = Settled(plan, ending.outcomes)
-    return Graded(settled, ending.scores, ending.verdicts, ending.grades, ending.selection)
+    return Graded(settled, ending.scores, ending.verdicts, ending.grades, ending.selection, ending.probe)
 
 
 def read_tally(row: str, crc: int, body: bytes) -> Tally:
@@ -117,10 +126,15 @@ def read_manifest(row: str, crc: int, body: bytes) -> Manifest:
     return _unpack(_MANIFEST, row, crc, body)
 
 
-def read_floats(row: str, crc: int, blob: bytes) -> tuple[float, ...]:
-    """The values that `float_bytes` stored, bit for bit."""
-    check(row, crc, blob)
-    return struct.unpack(f"<{len(blob) // 8}d", blob)
+def read_epoch(row: str, crc: int, body: bytes) -> Epoch:
+    """The change of the pool that `Packer.pack` stored."""
+    return _unpack(_EPOCH, row, crc, body)
+
+
+def read_floats(row: str, crc: int, *blobs: bytes) -> list[tuple[float, ...]]:
+    """The values that `float_bytes` stored in each blob of a row, bit for bit."""
+    check(row, crc, *blobs)
+    return [struct.unpack(f"<{len(blob) // 8}d", blob) for blob in blobs]
 
 
 def float_bytes(values: tuple[float, ...]) -> bytes:

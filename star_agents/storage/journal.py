@@ -9,11 +9,13 @@ from star_agents.core.calls import Failure, Reply, Request
 from star_agents.core.errors import StoreError
 from star_agents.core.records import (
     AgentPair,
+    Epoch,
     Graded,
     MemoryEntry,
     Plan,
     Update,
 )
+from star_agents.policy.epochs import pairs_after
 from star_agents.storage.codec import Packer, checksum, float_bytes, sound
 from star_agents.storage.spending import booked
 
@@ -30,7 +32,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT 
 
 
 class Journal:
-    """Writes records as rows. `pairs` is the pool, in the order that every weight vector must have."""
+    """Writes records as rows. `pairs` is the pool as it is now, in the order that every weight vector must have."""
 
     def __init__(self, connection: apsw.Connection, pairs: tuple[AgentPair, ...]) -> None:
         self._connection = connection
@@ -61,13 +63,19 @@ class Journal:
         )
 
     def learn(self, update: Update) -> None:
-        """Insert a batch and the state it leads to. A batch that was learnt before changes nothing.
+        """Insert a batch, or a change of the pool, and the state it leads to. One that is there changes nothing.
 
         Raises:
             StoreError: some of its seeds were learnt before and some not, or its weights are of another pool.
         """
+        if update.epoch is not None:
+            if self._is_known(update.epoch):
+                return
+            self._pairs = pairs_after(self._pairs, update.epoch)
         if update.weights.pairs != self._pairs:
             raise StoreError("the weights to be stored are not of this run's pairs")
+        if update.epoch is not None:
+            self._change(update.epoch)
         learnt = sum(self._is_learnt(graded) for graded in update.graded)
         if learnt and learnt == len(update.graded):
             return
@@ -77,6 +85,17 @@ class Journal:
         self._state(update)
         for entry in update.entries:
             self._remember(entry)
+
+    def _is_known(self, epoch: Epoch) -> bool:
+        return self._connection.execute("SELECT 1 FROM epoch WHERE version = ?", (epoch.version,)).get is not None
+
+    def _change(self, epoch: Epoch) -> None:
+        body = self._packer.pack(epoch)
+        row = (epoch.version, self._applied_seq(), checksum(body), body)
+        self._connection.execute("INSERT INTO epoch VALUES (?, ?, ?, ?)", row)
+
+    def _applied_seq(self) -> int:
+        return int(self._connection.execute("SELECT ifnull(max(seq), 0) FROM log").get)
 
     def _is_learnt(self, graded: Graded) -> bool:
         number = graded.settled.plan.seed.number
@@ -104,10 +123,11 @@ class Journal:
             )
 
     def _state(self, update: Update) -> None:
-        applied_seq = self._connection.execute("SELECT ifnull(max(seq), 0) FROM log").get
-        p = float_bytes(update.weights.p)
+        applied_seq = self._applied_seq()
+        p, state = float_bytes(update.weights.p), float_bytes(update.weights.state)
         self._connection.execute(
-            "INSERT OR REPLACE INTO policy VALUES (?, ?, ?, ?)", (update.weights.version, applied_seq, checksum(p), p)
+            "INSERT OR REPLACE INTO policy (version, applied_seq, crc32, p, state) VALUES (?, ?, ?, ?, ?)",
+            (update.weights.version, applied_seq, checksum(p, state), p, state),
         )
         body = self._packer.pack(update.tally)
         self._connection.execute(

@@ -29,6 +29,7 @@ METADATA: dict[str, type[int | float | str | bool]] = {
     "pi": float,
     "weights_version": int,
     "reason": str,
+    "injection_suspect": str,
 }
 """The keys of `metadata` in their order, with the type of each. Numbers are null where they are not known."""
 
@@ -93,6 +94,9 @@ def _example(row: FinishedRow, candidate: Candidate) -> Example:
         pi_dual=grade.pi_dual,
         pi_llm=grade.pi_llm,
         pi=grade.pi,
+        injection_suspect=" ".join(
+            graded.verdicts[candidate.slot].suspicions if candidate.slot in graded.verdicts else ()
+        ),
         reason=(graded.selection.reason if is_selected else grade.reason) or "",
     )
     return Example(candidate.instruction, candidate.response, "", metadata)

@@ -43,11 +43,22 @@ INSERT INTO spend
 DROP TABLE spend_1;
 """
 
+_POOLS = """
+ALTER TABLE policy ADD COLUMN state BLOB NOT NULL DEFAULT x'';
+
+CREATE TABLE epoch (
+    version     INTEGER PRIMARY KEY,
+    applied_seq INTEGER NOT NULL,
+    crc32       INTEGER NOT NULL,
+    body        BLOB NOT NULL
+) STRICT;
+"""
+
 
 def migrate(path: Path) -> None:
     """Bring a run database up to date, if it is of an earlier version; one of a newer is left alone. Blocks.
 
-    The copy lies beside it as `run.db.schema-1`. The caller holds the run folder's lock.
+    The copy lies beside it as `run.db.schema-1`, or whatever the version was. The caller holds the run folder's lock.
 
     Raises:
         StoreError: it is no run database, cannot be written, or a row is damaged; then it is as it was.
@@ -61,7 +72,9 @@ def migrate(path: Path) -> None:
                 log.warning("%s: bringing schema %d up to %d; a copy is kept", path, version, SCHEMA_VERSION)
                 _copy(connection, path.with_name(f"{path.name}.schema-{version}"))
                 with connection:  # one transaction, undone by any error
-                    _from_1(connection)
+                    if version == 1:
+                        _from_1(connection)
+                    connection.execute(_POOLS)  # schema 2 knew one rule, without a state, and one pool
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         finally:
             connection.close()

@@ -11,12 +11,14 @@ import apsw
 from star_agents.core.calls import CallKey, Purpose, Reply
 from star_agents.core.records import (
     AgentPair,
+    Epoch,
     MemoryEntry,
     PairWeights,
     Plan,
     Tally,
 )
-from star_agents.storage.codec import check, read_floats, read_manifest, read_plan, read_reply, read_tally
+from star_agents.policy.epochs import pairs_at
+from star_agents.storage.codec import check, read_epoch, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.spending import Account, Spend, stored_spend
@@ -24,7 +26,10 @@ from star_agents.storage.spending import Account, Spend, stored_spend
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where a run stands. `weights` is None before the first batch; `next_seed` is the first never planned."""
+    """Where a run stands. `weights` is None before the first batch; `next_seed` is the first never planned.
+
+    `epochs` are the changes of the pool, oldest first; the manifest holds the pool that the run was begun with.
+    """
 
     manifest: Manifest
     weights: PairWeights | None
@@ -34,6 +39,7 @@ class Standing:
     finished: int
     in_flight: int
     next_seed: int
+    epochs: tuple[Epoch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,12 @@ def stored_manifest(connection: apsw.Connection) -> Manifest:
     return read_manifest("manifest", crc, body)
 
 
+def stored_epochs(connection: apsw.Connection) -> tuple[Epoch, ...]:
+    """Every change of the pool, oldest first."""
+    rows = connection.execute("SELECT version, crc32, body FROM epoch ORDER BY version")
+    return tuple(read_epoch(f"epoch of version {version}", crc, body) for version, crc, body in rows)
+
+
 def _standing(connection: apsw.Connection) -> Standing:
     manifest = stored_manifest(connection)
     in_flight = connection.execute("SELECT count(*) FROM open_plan").get
@@ -99,9 +111,11 @@ def _standing(connection: apsw.Connection) -> Standing:
     batches = connection.execute("SELECT ifnull((SELECT batch FROM log ORDER BY seq DESC LIMIT 1), 0)").get
     next_seed = connection.execute("SELECT ifnull(max(seed) + 1, 0) FROM plan").get
     tally = connection.execute("SELECT crc32, body FROM tally").fetchone()
+    epochs = stored_epochs(connection)
     return Standing(
         manifest=manifest,
-        weights=_weights(connection, manifest.pairs),
+        weights=_weights(connection, manifest.pairs, epochs),
+        epochs=epochs,
         tally=Tally(()) if tally is None else read_tally("tally", *tally),
         spend=stored_spend(connection),
         batches=batches,
@@ -111,12 +125,15 @@ def _standing(connection: apsw.Connection) -> Standing:
     )
 
 
-def _weights(connection: apsw.Connection, pairs: tuple[AgentPair, ...]) -> PairWeights | None:
-    row = connection.execute("SELECT version, crc32, p FROM policy ORDER BY version DESC LIMIT 1").fetchone()
+def _weights(
+    connection: apsw.Connection, pairs: tuple[AgentPair, ...], epochs: tuple[Epoch, ...]
+) -> PairWeights | None:
+    row = connection.execute("SELECT version, crc32, p, state FROM policy ORDER BY version DESC LIMIT 1").fetchone()
     if row is None:
         return None
-    version, crc, p = row
-    return PairWeights(version, pairs, read_floats(f"policy of version {version}", crc, p))
+    version, crc, *blobs = row
+    p, state = read_floats(f"policy of version {version}", crc, *blobs)
+    return PairWeights(version, pairs_at(pairs, epochs, version), p, state)
 
 
 def _open_plans(connection: apsw.Connection) -> tuple[Plan, ...]:

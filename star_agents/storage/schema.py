@@ -5,13 +5,16 @@ are derived and triggers keep them in step, so that a start costs what is open a
 `open_plan` (planned, not in the log) and `spend` (calls and tokens by who is charged). Failed calls have an
 index of their own, so that they are found without reading the others.
 
+`policy` holds every version of the weights, with what its rule knows beside p, in the order of the pool of that
+version: the manifest's, as the `epoch` rows up to it have changed it.
+
 Bodies are JSON or a zstd frame of JSON (`codec`); `crc32` covers a row's blobs. Texts are never columns.
 """
 
 APPLICATION_ID = 0x53544147
 """Marks the file as ours ("STAG") in SQLite's header; `file` and `sqlite3` show it."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Kept in SQLite's `user_version`. A newer file is refused; an older one is migrated, never guessed at."""
 
 TABLES = """
@@ -70,7 +73,15 @@ CREATE TABLE policy (
     version     INTEGER PRIMARY KEY,
     applied_seq INTEGER NOT NULL,
     crc32       INTEGER NOT NULL,
-    p           BLOB NOT NULL
+    p           BLOB NOT NULL,
+    state       BLOB NOT NULL DEFAULT x''
+) STRICT;
+
+CREATE TABLE epoch (
+    version     INTEGER PRIMARY KEY,
+    applied_seq INTEGER NOT NULL,
+    crc32       INTEGER NOT NULL,
+    body        BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE tally (

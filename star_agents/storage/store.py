@@ -14,10 +14,11 @@ from typing import Self
 
 from star_agents.core.calls import Reply, Request
 from star_agents.core.records import Plan, Update
+from star_agents.policy.epochs import pairs_at
 from star_agents.storage.database import open_writer, put_manifest, storage_errors
 from star_agents.storage.journal import Journal
 from star_agents.storage.manifest import Manifest, check_same_run
-from star_agents.storage.recovery import Recovered, recover, stored_manifest
+from star_agents.storage.recovery import Recovered, recover, stored_epochs, stored_manifest
 from star_agents.storage.writer import Writer, WriterStatistics
 
 
@@ -50,6 +51,7 @@ class RunStore:
             with storage_errors(path):
                 begun = stored_manifest(connection)
                 check_same_run(begun, manifest)
+                pairs = pairs_at(manifest.pairs, stored_epochs(connection))
                 if begun.config != manifest.config:
                     put_manifest(connection, replace(begun, config=manifest.config))
         except BaseException:
@@ -57,7 +59,7 @@ class RunStore:
             raise
         writer = Writer(connection, path)
         writer.start()
-        return cls(path, Journal(connection, manifest.pairs), writer)
+        return cls(path, Journal(connection, pairs), writer)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +90,7 @@ class RunStore:
         await self._writer.write(partial(self._journal.respond, request, reply))
 
     async def learn(self, update: Update) -> None:
-        """Record a batch in one transaction. The same batch again changes nothing; half of it is refused."""
+        """Record a batch, or a change of the pool, in one transaction. Again it changes nothing; half is refused."""
         await self._writer.write(partial(self._journal.learn, update))
 
     async def close(self) -> None:

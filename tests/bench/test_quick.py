@@ -56,3 +56,10 @@ def test_scale() -> None:
     """Sizes grow, and so do the requests that are answered."""
     small, large = quick("scale")["rows"]
     assert small["requests"] < large["requests"]
+
+
+def test_evolution() -> None:
+    """Every study runs and says of each claim whether it holds; at this size only the shape of Figure 5 must."""
+    rows = quick("evolution")["rows"]
+    assert {row["study"] for row in rows} == {"figure5", "table3", "rounds", "rules", "dollars", "costs"}
+    assert all(row["holds"] for row in rows if row["study"] == "figure5")

@@ -12,7 +12,7 @@ import pytest
 from star_agents.core.calls import Failure, Purpose, Usage
 from star_agents.core.errors import StoreError
 from star_agents.core.ports import Store
-from star_agents.core.records import Update
+from star_agents.core.records import AgentPair, Epoch, PairTally, PairWeights, Tally, Update
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
@@ -197,3 +197,42 @@ def test_what_would_break_the_log_is_refused_and_ends_the_store(after: After, wr
     assert found.standing.weights == weights(1)
     assert found.standing.weights is not None
     assert found.standing.weights.pairs == POOL
+
+
+NEWCOMER = AgentPair("keep", "new")
+CHANGE = Update(
+    PairWeights(2, (POOL[1], NEWCOMER), (1 / 3, 2 / 3), (0.1, 0.2)),
+    (),
+    (),
+    Tally((PairTally(POOL[0], is_retired=True), PairTally(NEWCOMER))),
+    Epoch(2, (NEWCOMER,), (POOL[0],), "the new model is out"),
+)
+
+
+def test_a_change_of_the_pool_is_known_to_the_next_start(after: After) -> None:
+    """Weights, state, pool, tally and reason come back; told twice it is one change, and batches go on from it."""
+
+    async def body(store: AnyStore) -> None:
+        await store.assign(plan(0))
+        await store.learn(update(1, 0))
+        await store.learn(CHANGE)
+        await store.learn(CHANGE)
+        await store.assign(plan(1))
+        await store.learn(replace(update(3, 1), weights=replace(CHANGE.weights, version=3)))
+
+    found = after(body)
+    assert found.standing.weights == replace(CHANGE.weights, version=3)
+    assert found.standing.epochs == (CHANGE.epoch,)
+    assert (found.standing.finished, found.standing.batches) == (2, 2)
+
+
+def test_a_change_of_the_pool_needs_no_seeds(after: After) -> None:
+    """The very first version of a run may be one, and its tally is the run's."""
+
+    async def body(store: AnyStore) -> None:
+        first = replace(CHANGE, weights=replace(CHANGE.weights, version=1), epoch=Epoch(1, (NEWCOMER,), (POOL[0],), ""))
+        await store.learn(first)
+
+    found = after(body)
+    assert found.standing.weights == replace(CHANGE.weights, version=1)
+    assert found.standing.tally == CHANGE.tally

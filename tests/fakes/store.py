@@ -99,7 +99,8 @@ class MemoryStore:
         if not numbers or not learnt:
             self.log |= dict(zip(numbers, update.graded, strict=True))
             self.entries += update.entries
-            self.updates.append(update)
+            if update.epoch is None or all(update.epoch != one.epoch for one in self.updates):
+                self.updates.append(update)
         await self._finish("learn")
 
     async def load(self, *, capacity: int) -> Recovered:
@@ -115,6 +116,7 @@ class MemoryStore:
                 finished=len(self.log),
                 in_flight=len(still_open),
                 next_seed=max(self.plans, default=-1) + 1,
+                epochs=tuple(update.epoch for update in self.updates if update.epoch is not None),
             ),
             open_plans=tuple(plan for _, plan in sorted(still_open.items())),
             replies={key: reply for key, reply in self.replies.items() if key.seed in still_open},

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from star_agents.core.calls import Failure, Purpose
 from star_agents.core.errors import StoreError
 from star_agents.core.records import Candidate, PairWeights, RowSource
-from star_agents.policy import weights as learning
-from star_agents.policy.weights import PaperRule, uniform
+from star_agents.policy.credits import credits
+from star_agents.policy.weights import fold, uniform
 from tests.fakes.store import MemoryStore
-from tests.flow.world import BASE, POOL, QUALITIES, Run, World
+from tests.flow.world import BASE, POOL, QUALITIES, RULE, Run, World
 from tests.loops import run_virtual
 
 
@@ -24,8 +24,7 @@ def finish(run: Run) -> Run:
 
 
 def folded(store: MemoryStore) -> PairWeights:
-    batches = [learning.credits(update.graded) for update in store.updates]
-    return learning.fold(uniform(POOL), batches, PaperRule(rate=0.05, floor=0.001))
+    return fold(uniform(POOL), [credits(update.graded) for update in store.updates], RULE)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -91,9 +90,7 @@ def test_a_broken_agent_is_a_record_and_costs_no_weight() -> None:
     failures = [one for item in run.store.log.values() for one in item.settled.outcomes if isinstance(one, Failure)]
     assert failures
     assert {one.reason for one in failures} == {"server_error"}
-    assert all(
-        credit.pair.response != "poor" for update in run.store.updates for credit in learning.credits(update.graded)
-    )
+    assert all(credit.pair.response != "poor" for update in run.store.updates for credit in credits(update.graded))
 
 
 def test_a_broken_base_leaves_ties() -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from star_agents.core import clock, rng
 from star_agents.core.calls import (
@@ -36,17 +37,19 @@ from star_agents.core.records import (
 from star_agents.endpoints.purse import Purse
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
+from star_agents.pipeline.cadence import Cadence
 from star_agents.pipeline.evolve import EvolveOptions, Evolver
 from star_agents.pipeline.generate import Generator
 from star_agents.pipeline.graph import Graph, Stages
 from star_agents.pipeline.judge import Judge
 from star_agents.pipeline.plan import Planner
 from star_agents.policy import tally
+from star_agents.policy.credits import CreditOptions
 from star_agents.policy.memory import MemoryBank
 from star_agents.policy.prompts import Prompts
 from star_agents.policy.sampling import DrawOptions
 from star_agents.policy.selection import GradeOptions, SelectOptions
-from star_agents.policy.weights import PaperRule, uniform
+from star_agents.policy.weights import PaperRule, UpdateRule, uniform
 from star_agents.service.intake import Intake, Outlook
 from star_agents.storage.recovery import Recovered
 from star_agents.traffic.budget import Budget, Cost
@@ -56,6 +59,7 @@ QUALITIES = {"base": 0.4, "good": 0.9, "fair": 0.6, "poor": 0.1}
 """Response agents of the world, and how good their answers are."""
 
 WORLD_SEED = 7
+RULE = PaperRule(rate=0.05, floor=0.001)
 USED = Usage(10, 5)
 WORST = 40
 BASE = (AgentPair(KEEP, "base"),)
@@ -160,6 +164,10 @@ class Run:
     max_in_flight: int = 12
     batch_size: int = 4
     linger_s: float = 2.0
+    cadence: Cadence | None = None
+    """Instead of the two."""
+    rule: UpdateRule = RULE
+    normalize: Literal["candidates", "batch", "running"] = "candidates"
     replacement: bool = False
     from_memory: int = 1
     idle: Mapping[str, float] | None = None
@@ -168,6 +176,7 @@ class Run:
     intake: Intake = field(init=False)
     graph: Graph = field(init=False)
     board: Board = field(init=False)
+    evolver: Evolver = field(init=False)
     recovered: Recovered = field(init=False)
 
     async def start(self) -> None:
@@ -177,19 +186,23 @@ class Run:
         memory = MemoryBank(1000, 5, 0.3)
         for entry in self.recovered.entries:
             memory.add(entry)
-        self.board = Board(standing.weights or uniform(POOL), memory, max_in_flight=self.max_in_flight)
+        cadence = self.cadence or Cadence(batch_size=self.batch_size, linger_s=self.linger_s)
+        weights = standing.weights or uniform(POOL)
+        self.board = Board(weights, memory, max_in_flight=self.max_in_flight, cadence=cadence)
         asker = Asker(self.world, self.store, self.recovered.replies)
         seeds = [Seed(n, f"Task {n}", f"old answer {n}") for n in range(standing.next_seed, self.num_seeds)]
         self.intake = Intake(ListSeeds(seeds), self._outlook(), limit=self.limit)
-        self.graph = Graph(self._stages(asker), self.board)
+        stages = self._stages(asker)
+        self.evolver = stages.evolver
+        self.graph = Graph(stages, self.board)
         await self.graph.run(self.recovered.open_plans)
 
     def _outlook(self) -> Outlook:
         return Outlook(
             budget=self.world.purse.budget,
             worst=Cost(4 * 4 * WORST),
-            num_open=lambda: self.board.in_flight,
-            num_finished=lambda: len(self.store.log),
+            num_open=lambda: self.board.num_out,
+            num_finished=lambda: len(self.store.log) + self.board.num_waiting,
         )
 
     def _stages(self, asker: Asker) -> Stages:
@@ -222,11 +235,12 @@ class Run:
             evolver=Evolver(
                 board=self.board,
                 store=self.store,
-                rule=PaperRule(rate=0.05, floor=0.001),
+                rule=self.rule,
                 grading=grading,
                 selecting=SelectOptions(),
-                credit="all",
-                options=EvolveOptions(batch_size=self.batch_size, linger_s=self.linger_s, memory_min_score=0.2),
+                crediting=CreditOptions(replacement=self.replacement),
+                options=EvolveOptions(memory_min_score=0.2, normalize=self.normalize),
+                base=BASE,
                 tally=self.recovered.standing.tally if self.store.updates else tally.start(BASE, POOL),
             ),
         )

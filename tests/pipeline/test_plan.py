@@ -46,3 +46,15 @@ def test_a_leaning_draw_stores_its_own_propensities() -> None:
         is_idle = slot.pair in {AgentPair("keep", "poor"), AgentPair("deepen", "poor")}
         assert slot.propensity > 1.5 * even if is_idle else KEEP * even <= slot.propensity < even
     assert any(slot.pair.response == "poor" for slot in first_drawn)
+
+
+def test_without_draws_from_memory_the_bank_is_not_asked() -> None:
+    """With l = 0 no pair is kept out of the draw for having won: every one of the pool is drawn now and then."""
+    run = Run(world=World(), store=MemoryStore(), num_seeds=120, from_memory=0)
+
+    run_virtual(run.start())
+
+    late = [plan for number, plan in run.store.plans.items() if number >= 60]
+    assert len(run.board.memory) > 0
+    assert not any(plan.pool for plan in late)
+    assert {slot.pair.response for plan in late for slot in plan.slots} >= {"good", "fair"}

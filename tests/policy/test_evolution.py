@@ -6,8 +6,9 @@ import pytest
 
 from star_agents.core.records import PairWeights
 from star_agents.core.rng import derive
+from star_agents.policy.credits import Credit
 from star_agents.policy.sampling import DrawOptions, draw
-from star_agents.policy.weights import HORIZON, Credit, PaperRule, auto_rate, uniform
+from star_agents.policy.weights import HORIZON, PaperRule, auto_rate, uniform
 from tests.policy.sets import pairs
 
 M = 5

@@ -1,5 +1,7 @@
+from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from star_agents.core.records import (
     VerdictSource,
 )
 from star_agents.policy.tally import count, start
+from star_agents.policy.verdicts import leaning
 from tests.policy.sets import answer, failure, graded, pairs, settled
 
 BASE, *POOL = pairs(3)
@@ -54,6 +57,7 @@ def test_events() -> None:
     assert count(Tally(()), [item]).events == {
         "drop.below_min_score": 1,
         "failure.timeout": 1,
+        "judge.asked": 1,
         "row.dropped": 1,
         "verdict.label.unparsed": 1,
         "verdict.label.win": 1,
@@ -68,3 +72,58 @@ def test_counting_is_a_fold(log: list[Graded], cut: int) -> None:
     """Counting in two batches is counting in one."""
     begin = start([BASE], [AgentPair("keep", "unused")])
     assert count(count(begin, log[:cut]), log[cut:]) == count(begin, log)
+
+
+def test_what_is_told_of_the_judge() -> None:
+    """Comparisons asked and spared, whether orders agree or where they lean, and suspect answers, those taken apart."""
+    item = Graded(
+        settled([answer(0), answer(1), answer(2), answer(3), answer(4), failure(5)]),
+        scores={},
+        verdicts={
+            0: Verdict(0, 0.5, VerdictSource.BASE, suspicions=("role",)),
+            1: Verdict(1, 1.0, VerdictSource.JUDGE, ("win", "win"), ("verdict", "command")),
+            2: Verdict(2, 0.5, VerdictSource.JUDGE, ("win", "loss")),
+            3: Verdict(3, 0.5, VerdictSource.JUDGE, ("loss", "tie")),
+        },
+        grades=graded([0.5, 1.0, 0.5, 0.5, None, None]).grades,
+        selection=Selection(RowSource.CANDIDATE, 1, 1.0),
+    )
+    told = {name: count for name, count in count_events(item).items() if name[0] in "ji"}
+    assert told == {
+        "judge.asked": 3,
+        "judge.spared": 1,
+        "judge.orders.agreed": 1,
+        "judge.orders.first": 1,
+        "judge.orders.second": 1,
+        "injection_suspect": 2,
+        "injection_suspect.selected": 1,
+        "injection_suspect.role": 1,
+        "injection_suspect.verdict": 1,
+        "injection_suspect.command": 1,
+    }
+
+
+def count_events(item: Graded) -> Mapping[str, int]:
+    return count(Tally(()), [item]).events
+
+
+@pytest.mark.fault("F-63")
+@pytest.mark.parametrize(
+    ("labels", "side"),
+    [
+        (("win", "win"), "agreed"),
+        (("tie", "tie"), "agreed"),
+        (("win", "loss"), "second"),
+        (("win", "tie"), "second"),
+        (("tie", "loss"), "second"),
+        (("loss", "win"), "first"),
+        (("loss", "tie"), "first"),
+        (("tie", "win"), "first"),
+        (("win",), None),
+        (("win", "unparsed"), None),
+        (("failed", "win"), None),
+    ],
+)
+def test_f63_the_place_a_judge_leans_to(labels: tuple[str, ...], side: str | None) -> None:
+    """F-63: the candidate stands second in the straight order and first in the swapped one."""
+    assert leaning(labels) == side

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,21 +9,18 @@ from hypothesis import strategies as st
 from star_agents.core.records import (
     AgentPair,
     PairWeights,
-    Verdict,
-    VerdictSource,
 )
+from star_agents.policy.credits import Credit
 from star_agents.policy.weights import (
     HORIZON,
     SMALLEST,
-    Credit,
     PaperRule,
     auto_rate,
-    credits,
     fold,
     raise_to_floor,
     uniform,
 )
-from tests.policy.sets import graded, pairs
+from tests.policy.sets import pairs
 
 PAIRS = pairs(6)
 
@@ -167,23 +163,3 @@ def test_floor_law(p: tuple[float, ...], share: float) -> None:
     assert math.fsum(raised) == pytest.approx(1.0, abs=1e-12)
     order = sorted(range(len(p)), key=p.__getitem__)
     assert all(raised[low] <= raised[high] for low, high in pairwise(order))
-
-
-def test_credits_come_in_commit_order_without_the_base() -> None:
-    """Base pairs, failures and unjudged candidates earn no credit; a known 0 is a credit of 0."""
-    batch = [graded([0.5, 0.25, None, 0.0]), graded([0.5, 1.0])]
-    named = pairs(4)
-    assert credits(batch) == (Credit(named[1], 0.25), Credit(named[3], 0.0), Credit(named[1], 1.0))
-
-
-def test_a_judge_that_was_down_teaches_nothing() -> None:
-    """A tie because the judge's call failed is no verdict on the pair; an unreadable verdict is the judge's word."""
-    failed, unparsed = (Verdict(1, 0.5, source) for source in (VerdictSource.FAILED, VerdictSource.UNPARSED))
-    assert credits([replace(graded([0.5, 0.25]), verdicts={1: failed})]) == ()
-    assert credits([replace(graded([0.5, 0.25]), verdicts={1: unparsed})]) == (Credit(pairs(2)[1], 0.25),)
-
-
-def test_credit_for_winners_alone() -> None:
-    """With `winner` only the selected candidate teaches, and a base pair that won teaches nothing."""
-    batch = [graded([0.5, 0.25, 0.7], winner=2), graded([0.5, 0.25], winner=0), graded([0.5, 0.0])]
-    assert credits(batch, credit="winner") == (Credit(pairs(3)[2], 0.7),)

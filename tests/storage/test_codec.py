@@ -62,7 +62,7 @@ def test_weights_keep_every_bit(p: tuple[float, ...]) -> None:
     """Float64 little-endian: the same bits, negative zero and odd NaNs included."""
     blob = codec.float_bytes(p)
     assert blob == pack(f"<{len(p)}d", *p)
-    again = codec.read_floats("policy", codec.checksum(blob), blob)
+    (again,) = codec.read_floats("policy", codec.checksum(blob), blob)
     assert [pack("<d", value) for value in again] == [pack("<d", value) for value in p]
     assert len(unpack(f"<{len(p)}d", blob)) == len(again)
 

@@ -97,6 +97,7 @@ def test_every_row_tells_its_whole_lineage(database: Path, tmp_path: Path) -> No
         "pi": 0.3,
         "weights_version": 0,
         "reason": "",
+        "injection_suspect": "",
     }
     assert rows[0]["metadata"]["reason"] == "no_positive_pi"
     assert rows[0]["metadata"]["instruction_model"] == ""

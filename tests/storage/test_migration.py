@@ -1,4 +1,4 @@
-"""A run begun under schema 1 is brought up to date: nothing is lost, nothing is made up, and a copy is kept."""
+"""A run of an earlier schema is brought up to date: nothing is lost, nothing is made up, and a copy is kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,9 @@ import pytest
 
 from star_agents.core.calls import Failure, Reply
 from star_agents.core.errors import StoreError
+from star_agents.core.records import Update
 from star_agents.storage import migration
-from star_agents.storage.codec import Packer, checksum
+from star_agents.storage.codec import Packer, checksum, float_bytes
 from star_agents.storage.dead_letters import failure_kinds
 from star_agents.storage.migration import adopt, migrate
 from star_agents.storage.recovery import Recovered, recover
@@ -18,7 +19,7 @@ from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, SPENDING,
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
-from tests.storage.examples import MANIFEST, asked, completion, failure, graded, key, plan
+from tests.storage.examples import MANIFEST, asked, completion, failure, graded, key, plan, weights
 
 pytestmark = pytest.mark.fault("F-82")
 
@@ -61,6 +62,43 @@ def old(tmp_path: Path) -> Path:
     )
     connection.close()
     return path
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    """A run of schema 2 that has learnt nothing but its weights."""
+    path = tmp_path / "newer.db"
+    connection = apsw.Connection(str(path))
+    connection.execute(SCHEMA_1.with_name("2.sql").read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2")
+    connection.execute("INSERT INTO manifest VALUES (1, ?, ?)", packed(MANIFEST))
+    p = float_bytes(weights(5).p)
+    connection.execute("INSERT INTO policy VALUES (5, 0, ?, ?)", (checksum(p), p))
+    connection.close()
+    return path
+
+
+def test_weights_of_schema_2_are_gone_on_with(newer: Path, tmp_path: Path) -> None:
+    """They have no state and know no change of the pool; the next version may, and the shape is that of a new one."""
+    migrate(newer)
+    assert found(newer).standing.weights == weights(5)
+    assert found(newer).standing.epochs == ()
+
+    async def go_on() -> None:
+        async with await RunStore.open(newer, MANIFEST) as store:
+            await store.learn(Update(replace(weights(6), state=(0.1, 1 / 3)), (), ()))
+
+    run_real(go_on())
+    assert found(newer).standing.weights == replace(weights(6), state=(0.1, 1 / 3))
+    assert shape(newer) == fresh_shape(tmp_path)
+    assert newer.with_name("newer.db.schema-2").exists()
+
+
+def fresh_shape(folder: Path) -> dict[str, object]:
+    fresh = apsw.Connection(str(folder / "fresh.db"))
+    fresh.execute(TABLES + SPENDING)
+    fresh.close()
+    return shape(folder / "fresh.db")
 
 
 def shape(path: Path) -> dict[str, object]:
@@ -109,10 +147,7 @@ def test_an_old_run_is_gone_on_with(old: Path) -> None:
 def test_a_migrated_database_is_shaped_like_a_new_one(old: Path, tmp_path: Path) -> None:
     """The same tables, columns, indexes and triggers."""
     migrate(old)
-    fresh = apsw.Connection(str(tmp_path / "fresh.db"))
-    fresh.execute(TABLES + SPENDING)
-    fresh.close()
-    assert shape(old) == shape(tmp_path / "fresh.db")
+    assert shape(old) == fresh_shape(tmp_path)
 
 
 def test_a_copy_of_the_old_database_is_kept(old: Path) -> None:

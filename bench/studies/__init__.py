@@ -1,0 +1,1 @@
+"""What `bench.evolution` asks, one question a module."""
