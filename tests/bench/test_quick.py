@@ -63,3 +63,10 @@ def test_evolution() -> None:
     rows = quick("evolution")["rows"]
     assert {row["study"] for row in rows} == {"figure5", "table3", "rounds", "rules", "dollars", "costs"}
     assert all(row["holds"] for row in rows if row["study"] == "figure5")
+
+
+def test_memory() -> None:
+    """A bank that a query sees whole, and one that it does not: nearly all neighbours are found."""
+    rows = quick("memory")["rows"]
+    assert [row["entries"] for row in rows] == [2_000, 12_000]
+    assert all(row["recall"] > 0.9 for row in rows)
