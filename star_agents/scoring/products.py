@@ -1,0 +1,107 @@
+"""The matrix products of a model, in the numbers and the layout that the machine is quickest with.
+
+A product's weights may have a dtype of their own; all else in the model keeps its own, so that the sum that runs
+through the layers, the norms and the attention are exact where only products are rounded. On x86, oneDNN with weights
+packed beforehand is more than twice as fast in float32 as the library that torch takes by itself where the processor
+is not Intel's (docs/scoring.md has the figures).
+"""
+
+import platform
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from star_agents.scoring.settings import DtypeName
+
+_X86 = {"x86_64", "AMD64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """Which numbers each part of a model is computed in."""
+
+    body: torch.dtype
+    """All that is not named below: embeddings, the sum through the layers, norms, attention."""
+    products: torch.dtype
+    """What goes into the matrix products of the layers."""
+    head: torch.dtype
+    """What goes into the output matrix's product. What comes out, and its softmax, is float32 where a kernel can."""
+
+
+def choose_precision(dtype: DtypeName, device: str) -> Precision:
+    """What a setting means on a device; `auto` is float32 on a CPU and bfloat16 on all else."""
+    is_cpu = device == "cpu"
+    name = dtype if dtype != "auto" else "float32" if is_cpu else "bfloat16"
+    chosen: torch.dtype = getattr(torch, name)
+    return Precision(body=chosen, products=chosen, head=torch.float32 if is_cpu else chosen)
+
+
+class Product(nn.Module):
+    """A linear layer whose product takes `dtype`, whatever goes in, and gives `out`."""
+
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype, out: torch.dtype) -> None:
+        super().__init__()
+        self._dtype, self._out = dtype, out
+        bias: Tensor | None = layer.bias  # torch's types leave out that there may be none
+        self._bias = None if bias is None else bias.detach().to(dtype)
+        weight = layer.weight.detach().to(dtype)
+        self._is_packed = _can_pack(weight)
+        self._weight = _pack(weight) if self._is_packed else weight
+        # A GPU adds up in float32 whatever goes in; from torch 2.8 on it need not round that to what went in.
+        self._keeps_sums = weight.is_cuda and bias is None and out is not dtype and torch.__version__ >= "2.8"
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights (out, in), for code that looks at them; unpacked anew each time."""
+        return self._weight.to_dense() if self._is_packed else self._weight
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States (..., in) to (..., out)."""
+        states = states.to(self._dtype)
+        if self._is_packed:
+            return _packed_product(states, self._weight, self._bias).to(self._out)
+        if self._keeps_sums and states.ndim == 2:  # noqa: PLR2004  # rows
+            return torch.mm(states, self._weight.T, out_dtype=self._out)
+        return linear(states, self._weight, self._bias).to(self._out)
+
+
+def lay_products(network: PreTrainedModel, precision: Precision) -> None:
+    """Replace the linear layers of a network that is in `precision.body`; one at a time, so that none is held twice."""
+    head = network.get_output_embeddings()
+    for name, module in list(network.named_modules()):
+        if type(module) is not nn.Linear:
+            continue
+        dtype = precision.head if module is head else precision.products
+        out = torch.float32 if module is head else precision.body
+        if dtype is not module.weight.dtype or out is not dtype or _can_pack(module.weight):
+            network.set_submodule(name, Product(module, dtype, out))
+
+
+def _can_pack(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype in {torch.float32, torch.bfloat16} and _has_packed_products()
+
+
+@cache
+def _has_packed_products() -> bool:
+    ops = torch.ops.mkldnn
+    return (
+        platform.machine() in _X86
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        and hasattr(ops, "_reorder_linear_weight")
+        and hasattr(ops, "_linear_pointwise")
+    )
+
+
+def _pack(weight: Tensor) -> Tensor:
+    """Weights in oneDNN's own order; its operators have no public name, torch's compiler calls them by these."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)  # noqa: SLF001
+    return packed
+
+
+def _packed_product(states: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(states, packed, bias, "none", [], "")  # noqa: SLF001
+    return found
