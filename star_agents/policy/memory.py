@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa  # noqa: F401  # before usearch: loaded behind it, it crashes on a time with a zone
 from usearch.index import Index
 
 from star_agents.core.records import AgentPair, MemoryEntry
