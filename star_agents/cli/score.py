@@ -52,6 +52,8 @@ def score(
     ifd: Annotated[Convention, typer.Option(help="Convention of IFD.")] = Convention.EXACT,
     template: Annotated[str, typer.Option(help="chat, plain, alpaca, or a Jinja file; for `exact`.")] = "chat",
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda:0,cuda:1,...")] = "auto",
+    large_device: Annotated[str | None, typer.Option(help="Devices of its own for the large model.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on each device.")] = 1,
     dtype: Annotated[Dtype, typer.Option(help="auto: bfloat16 on a GPU, float32 on a CPU.")] = Dtype.AUTO,
     max_tokens: Annotated[int, typer.Option(min=16, help="Prompt and response together; for `exact`.")] = 2048,
     texts: Annotated[bool, typer.Option("--texts", help="Write the texts beside their scores.")] = False,
@@ -73,6 +75,8 @@ def score(
     from star_agents.service.score_job import ScoreJob
     from star_agents.service.scoring_pass import BLOCK_ROWS
 
+    if large_device is not None and large is None:
+        raise typer.BadParameter("names the place of a model that is not there: name it", param_hint="--large")
     selection = _selection(select, top, min_tokens, has_large=large is not None)
     out = out or default_out(data)
     if selection is not None:
@@ -85,6 +89,8 @@ def score(
         small=resolve(small, cache_dir()),
         large=resolve(large, cache_dir()) if large else None,
         device=device,
+        large_device=large_device,
+        workers=workers,
         dtype=dtype.value,
         max_tokens=max_tokens,
         ifd=ifd.value,
@@ -125,7 +131,8 @@ def _run(job: "ScoreJob", log_dir: Path) -> None:
     from star_agents.service.stopping import SIGNALLED, StoppedError, stoppable
 
     def open_scorer() -> "AbstractAsyncContextManager[CrewedScorer]":
-        return ScorerPool(job.spec.settings, log_dir=log_dir, environ=dict(os.environ))
+        quarantine = job.out.with_name(f"{job.out.name}.quarantine.jsonl")
+        return ScorerPool(job.spec.settings, log_dir=log_dir, quarantine=quarantine, environ=dict(os.environ))
 
     screen = Console(stderr=True)
     work = run_score(job, open_scorer, partial(draw, screen) if screen.is_terminal else print_lines)

@@ -55,7 +55,7 @@ class ScorerPool:
 
     An async context manager. `environ` is the control process's environment; workers are told little of it.
     Concurrent calls of `score` share the workers. In `folder`, if there is one, the pool keeps `quarantine.jsonl`
-    and `scorer.jsonl`; whoever opens a pool on it again goes on with them.
+    and `scorer.jsonl`; whoever opens a pool on it again goes on with them. `quarantine` is another file for the first.
 
     Raises (on entering):
         ScorerError: the models cannot be loaded; the message holds the end of the worker's log.
@@ -67,6 +67,7 @@ class ScorerPool:
         *,
         log_dir: Path,
         folder: Path | None = None,
+        quarantine: Path | None = None,
         environ: Mapping[str, str] = _NO_ENVIRON,
         command: tuple[str, ...] = WORKER,
     ) -> None:
@@ -75,7 +76,7 @@ class ScorerPool:
         self._folder = folder
         self._environ = environ
         self._command = command
-        self._quarantine = Quarantine(folder / "quarantine.jsonl" if folder else None)
+        self._quarantine = Quarantine(quarantine or (folder / "quarantine.jsonl" if folder else None))
         self._parts: list[SampleCrew] = []
         self._stack = AsyncExitStack()
 
