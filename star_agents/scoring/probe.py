@@ -55,7 +55,7 @@ def states(network: PreTrainedModel, batch: Batch) -> Tensor:
 
 @torch.inference_mode()
 def check_head(network: PreTrainedModel, head: Head) -> None:
-    """Compare our logits with the model's own.
+    """Compare our logits with the model's own; numbers that are none on both sides are equal, and said of each sample.
 
     Raises:
         ScorerError: it does something behind its output matrix that `ifd.output_head` does not know.
@@ -63,7 +63,8 @@ def check_head(network: PreTrainedModel, head: Head) -> None:
     ids = torch.arange(1, 1 + _HEAD_TOKENS, device=network.device)[None]
     own = network(input_ids=ids, use_cache=False).logits[0].float()
     ours = head(network.base_model(input_ids=ids, use_cache=False).last_hidden_state[0])
-    if not torch.allclose(ours, own, rtol=1e-2, atol=1e-2 * float(own.abs().max()), equal_nan=True):
+    largest = float(own.abs().nan_to_num(0.0, 0.0).max())
+    if not torch.allclose(ours, own, rtol=1e-2, atol=1e-2 * largest, equal_nan=True):
         kind = type(network).__name__
         raise ScorerError(f"{kind} changes its logits in a way that the scorer does not know: use another model")
 

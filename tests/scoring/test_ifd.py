@@ -1,5 +1,6 @@
 """Laws of the tensor functions, over every sort of output matrix."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,7 @@ from star_agents.scoring.conventions import Pass
 from star_agents.scoring.ifd import mean_nll, output_head, token_nll
 from star_agents.scoring.laying import Batch, lay_packed, lay_padded
 from star_agents.scoring.model import LanguageModel
+from star_agents.scoring.probe import check_head
 from star_agents.scoring.tokens import Tokens
 from tests.scoring.tiny import SIZES, VOCABULARY, reference_nll, tiny_network, tiny_tokenizer
 
@@ -62,6 +64,17 @@ def test_an_unknown_way_to_logits_is_refused() -> None:
     network.forward = doubled
     with pytest.raises(ScorerError, match="LlamaForCausalLM"):
         LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
+
+
+@pytest.mark.fault("F-57")
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_f57_broken_weights_are_no_strange_architecture(share: float) -> None:
+    """A model some or all of whose weights are NaN is loaded: each sample's score says what is wrong with it."""
+    network = tiny_network()
+    weight = network.get_output_embeddings().weight
+    with torch.no_grad():
+        weight[: max(1, int(share * len(weight)))] = math.nan
+    check_head(network, output_head(network))
 
 
 @given(st.integers(1, 30), st.integers(1, 40))
