@@ -8,6 +8,7 @@ an architecture wants beyond causal attention with a window, neither can do, and
 Shapes: T rows of the pack, Q queries and K keys of a look, H heads, G key-value heads, D head width.
 """
 
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ from star_agents.scoring.forest import Forest
 from star_agents.scoring.sight import Look, Rows, looks
 
 SLICES = "star_agents_slices"
-VARLEN = "star_agents_varlen"
+VARLEN = {torch.float16: "star_agents_varlen_float16", torch.bfloat16: "star_agents_varlen_bfloat16"}
+"""By what queries, keys and values are rounded to, where they are not that already."""
 
 _BLOCK = 512
 """Queries of a masked look: bounds the mask to (512, K)."""
@@ -143,7 +145,7 @@ def attend_ragged(
     attention_mask: Tensor | None,
     **options: Any,  # noqa: ANN401  # as above
 ) -> tuple[Tensor, None]:
-    """As `attend_by_slices`, in one kernel.
+    """As `attend_by_slices`, in one kernel; for half precision on a GPU.
 
     Raises:
         UnsupportedAttentionError: the architecture asks for more.
@@ -184,5 +186,23 @@ def _take(states: Tensor, keys: tuple[Rows, ...]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
+def _rounding_to(dtype: torch.dtype) -> Callable[..., tuple[Tensor, None]]:
+    """`attend_ragged` in `dtype`, whatever the rest of the model is in."""
+
+    def attend(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        **options: Any,  # noqa: ANN401  # as above
+    ) -> tuple[Tensor, None]:
+        found, _ = attend_ragged(module, query.to(dtype), key.to(dtype), value.to(dtype), attention_mask, **options)
+        return found.to(query.dtype), None
+
+    return attend
+
+
 AttentionInterface.register(SLICES, attend_by_slices)
-AttentionInterface.register(VARLEN, attend_ragged)
+for _dtype, _name in VARLEN.items():
+    AttentionInterface.register(_name, _rounding_to(_dtype))

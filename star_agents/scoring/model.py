@@ -38,6 +38,7 @@ class Plan:
 class LanguageModel:
     """A loaded model and its tokenizer.
 
+    `products` is the dtype of its matrix products, where it is not that of the network: attention may take it too.
     `is_packed` is whether passes are computed in packs (`forest`), or padded: the same losses, more slowly.
 
     Raises:
@@ -45,14 +46,20 @@ class LanguageModel:
     """
 
     def __init__(
-        self, network: PreTrainedModel, tokens: Tokens, batch_tokens: int | None = None, *, may_pack: bool = True
+        self,
+        network: PreTrainedModel,
+        tokens: Tokens,
+        batch_tokens: int | None = None,
+        *,
+        may_pack: bool = True,
+        products: torch.dtype | None = None,
     ) -> None:
         self.tokens = tokens
         self._network = network
         self._head: Head = output_head(network)
         self._border = _rope_border(network)
         check_head(network, self._head)
-        self.is_packed = may_pack and choose_attention(network)
+        self.is_packed = may_pack and choose_attention(network, products or network.dtype)
         self._gauge = Gauge(network)
         start, ceiling = (batch_tokens, batch_tokens) if batch_tokens else (self._gauge.start, self._gauge.ceiling)
         self._budget = TokenBudget(start, ceiling)
@@ -71,10 +78,11 @@ class LanguageModel:
         chosen = precision or choose_precision(dtype, device)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         network = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False, dtype=chosen.body)
-        network = network.to(device).eval()
-        lay_products(network, chosen)
+        lay_products(network, chosen, device)
+        network = network.eval() if device == "cpu" else network.to(device).eval()
         _log.info("model loaded: name=%s device=%s %s", name, device, chosen)
-        return cls(network, Tokens(tokenizer, network.config.get_text_config()), batch_tokens)
+        tokens = Tokens(tokenizer, network.config.get_text_config())
+        return cls(network, tokens, batch_tokens, products=chosen.products)
 
     @property
     def window(self) -> int:

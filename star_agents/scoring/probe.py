@@ -70,8 +70,10 @@ def check_head(network: PreTrainedModel, head: Head) -> None:
 
 
 @torch.inference_mode()
-def choose_attention(network: PreTrainedModel) -> bool:
+def choose_attention(network: PreTrainedModel, dtype: torch.dtype) -> bool:
     """Set the quickest attention that packs can be computed with; False, and nothing set, where there is none.
+
+    `dtype` is what attention may round to, as products do.
 
     Raises:
         torch.OutOfMemoryError: not even a few tokens fit.
@@ -83,9 +85,9 @@ def choose_attention(network: PreTrainedModel) -> bool:
         return False
     with _narrow(network):
         alone = torch.cat([_alone(network, path) for path in _PATHS])
-        for name in _candidates(network):
+        for name in _candidates(network.device, dtype):
             network.set_attn_implementation(name)
-            if _is_equal(network, alone):
+            if _is_equal(network, alone, dtype):
                 _log.info("packs: %s with %s", kind, name)
                 return True
     network.set_attn_implementation(own)
@@ -93,14 +95,14 @@ def choose_attention(network: PreTrainedModel) -> bool:
     return False
 
 
-def _candidates(network: PreTrainedModel) -> Sequence[str]:
+def _candidates(device: torch.device, dtype: torch.dtype) -> Sequence[str]:
     """Names of attention functions that the device has, the quickest first."""
-    if network.device.type == "cuda" and network.dtype in {torch.float16, torch.bfloat16}:
-        return VARLEN, SLICES
+    if device.type == "cuda" and dtype in VARLEN:
+        return VARLEN[dtype], SLICES
     return (SLICES,)
 
 
-def _is_equal(network: PreTrainedModel, alone: Tensor) -> bool:
+def _is_equal(network: PreTrainedModel, alone: Tensor, dtype: torch.dtype) -> bool:
     """Whether a pack of all paths gives the states (tokens, width) of each path alone; errors of a model are a no."""
     passes = [Pass((*path, 0), 1) for path in _PATHS]
     batch = lay_packed(passes)
@@ -116,7 +118,7 @@ def _is_equal(network: PreTrainedModel, alone: Tensor) -> bool:
         return False
     if not bool(alone.isfinite().all()):
         return True  # broken weights: said of every sample, whichever way it is computed
-    return float((packed - alone).norm()) <= _MOST_DIFFERENT[network.dtype] * float(alone.norm())
+    return float((packed - alone).norm()) <= _MOST_DIFFERENT[dtype] * float(alone.norm())
 
 
 def _alone(network: PreTrainedModel, path: tuple[int, ...]) -> Tensor:

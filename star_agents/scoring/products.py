@@ -41,48 +41,59 @@ def choose_precision(dtype: DtypeName, device: str) -> Precision:
 
 
 class Product(nn.Module):
-    """A linear layer whose product takes `dtype`, whatever goes in, and gives `out`."""
+    """A linear layer whose product takes `dtype`, whatever goes in, and gives `out`; to be used on `device`."""
 
-    def __init__(self, layer: nn.Linear, dtype: torch.dtype, out: torch.dtype) -> None:
+    _weight: Tensor
+    _bias: Tensor | None
+
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype, out: torch.dtype, device: str = "cpu") -> None:
         super().__init__()
         self._dtype, self._out = dtype, out
         bias: Tensor | None = layer.bias  # torch's types leave out that there may be none
-        self._bias = None if bias is None else bias.detach().to(dtype)
-        weight = layer.weight.detach().to(dtype)
-        self._is_packed = _can_pack(weight)
-        self._weight = _pack(weight) if self._is_packed else weight
-        # A GPU adds up in float32 whatever goes in; from torch 2.8 on it need not round that to what went in.
-        self._keeps_sums = weight.is_cuda and bias is None and out is not dtype and torch.__version__ >= "2.8"
+        self.register_buffer("_bias", None if bias is None else bias.detach().to(dtype), persistent=False)
+        self._packed: Tensor | None = None
+        if _can_pack(dtype, device):
+            self._packed = _pack(layer.weight.detach().to(dtype))
+        elif layer.weight.dtype is dtype:
+            self._weight = layer.weight  # the same parameter: an output matrix stays tied to the embeddings
+        else:
+            self.register_buffer("_weight", layer.weight.detach().to(dtype), persistent=False)
 
     @property
     def weight(self) -> Tensor:
         """The weights (out, in), for code that looks at them; unpacked anew each time."""
-        return self._weight.to_dense() if self._is_packed else self._weight
+        return self._weight if self._packed is None else self._packed.to_dense()
 
     def forward(self, states: Tensor) -> Tensor:
         """States (..., in) to (..., out)."""
         states = states.to(self._dtype)
-        if self._is_packed:
-            return _packed_product(states, self._weight, self._bias).to(self._out)
-        if self._keeps_sums and states.ndim == 2:  # noqa: PLR2004  # rows
-            return torch.mm(states, self._weight.T, out_dtype=self._out)
+        if self._packed is not None:
+            return _packed_product(states, self._packed, self._bias).to(self._out)
+        if states.is_cuda and self._bias is None and self._out is not self._dtype and torch.__version__ >= "2.8":
+            # A GPU adds up in float32 whatever goes in, and need not round that to what went in.
+            sums = torch.mm(states.flatten(0, -2), self._weight.T, out_dtype=self._out)
+            return sums.view(*states.shape[:-1], -1)
         return linear(states, self._weight, self._bias).to(self._out)
 
 
-def lay_products(network: PreTrainedModel, precision: Precision) -> None:
-    """Replace the linear layers of a network that is in `precision.body`; one at a time, so that none is held twice."""
+def lay_products(network: PreTrainedModel, precision: Precision, device: str | None = None) -> None:
+    """Replace the linear layers of a network that is in `precision.body` and stays where it is, or goes to `device`.
+
+    One at a time, so that none is held twice; before it goes there, so that the device never holds the wider numbers.
+    """
     head = network.get_output_embeddings()
+    device = device or str(network.device)
     for name, module in list(network.named_modules()):
         if type(module) is not nn.Linear:
             continue
         dtype = precision.head if module is head else precision.products
         out = torch.float32 if module is head else precision.body
-        if dtype is not module.weight.dtype or out is not dtype or _can_pack(module.weight):
-            network.set_submodule(name, Product(module, dtype, out))
+        if dtype is not module.weight.dtype or out is not dtype or _can_pack(dtype, device):
+            network.set_submodule(name, Product(module, dtype, out, device))
 
 
-def _can_pack(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype in {torch.float32, torch.bfloat16} and _has_packed_products()
+def _can_pack(dtype: torch.dtype, device: str) -> bool:
+    return device == "cpu" and dtype in {torch.float32, torch.bfloat16} and _has_packed_products()
 
 
 @cache

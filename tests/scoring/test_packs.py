@@ -174,8 +174,8 @@ def test_short_blocks_change_no_loss(passes: list[Pass]) -> None:
 def test_one_kernel_equals_slices(name: str) -> None:
     """Variable-length FlashAttention sees what the slices see, within half precision."""
     network = tiny_network(PACKED[name]).to("cuda", torch.bfloat16)
-    assert choose_attention(network)
-    assert network.config._attn_implementation == VARLEN
+    assert choose_attention(network, torch.bfloat16)
+    assert network.config._attn_implementation == VARLEN[torch.bfloat16]
     batch = lay_packed([Pass((*TRUNK, *range(3, 3 + length)), 21) for length in (1, 4, 9)])
     with torch.inference_mode():
         fused = states(network, batch)

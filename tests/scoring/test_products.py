@@ -39,6 +39,17 @@ def test_weights_can_still_be_looked_at() -> None:
     torch.testing.assert_close(Product(layer, F32, F32).weight, layer.weight.detach())
 
 
+def test_an_output_matrix_that_needs_no_copy_is_not_copied() -> None:
+    """On a GPU it stays tied to the embeddings, and a layer in other numbers gets weights of its own."""
+    network = tiny_network().bfloat16()
+    lay_products(network, Precision(body=BF16, products=torch.float16, head=BF16), "cuda")
+    head = network.get_output_embeddings()
+    own = network.get_submodule("model.layers.0.mlp.up_proj")
+    assert isinstance(head, Product)
+    assert head.weight is head.get_parameter("_weight")
+    assert own.get_buffer("_weight").dtype is torch.float16
+
+
 def test_float32_products_change_no_loss() -> None:
     """The whole model, tied output matrix included."""
     found = model_with(choose_precision("float32", "cpu")).nll(PASSES)
