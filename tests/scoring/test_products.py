@@ -75,4 +75,10 @@ def test_parts_may_be_rounded(precision: Precision) -> None:
 def test_auto_is_float32_where_that_is_quick_enough() -> None:
     """On a CPU; a GPU has bfloat16."""
     assert choose_precision("auto", "cpu") == Precision(body=F32, products=F32, head=F32)
-    assert choose_precision("auto", "cuda:0").products is BF16
+    assert choose_precision("auto", "cuda:0") == Precision(body=BF16, products=BF16, head=BF16)
+
+
+def test_half_precision_is_for_products() -> None:
+    """What else there is stays float32, but for bfloat16 on a GPU."""
+    assert choose_precision("bfloat16", "cpu") == Precision(body=F32, products=BF16, head=F32)
+    assert choose_precision("float16", "cuda:0") == Precision(body=F32, products=torch.float16, head=torch.float16)
