@@ -55,14 +55,18 @@ CALL_SAMPLES = 6 * BATCH_SEEDS
 
 @dataclass(slots=True)
 class Noted:
-    """A scorer that notes what another one says, and how long that one had something to do."""
+    """A scorer that notes what another one says, when it was first asked and when it last answered."""
 
     scorer: Scorer
     scores: dict[Sample, Scores] = field(default_factory=dict)
+    began: float | None = None
+    ended: float = 0.0
 
     async def score(self, samples: Sequence[Sample]) -> list[Scores]:
         """See `core.ports.Scorer`."""
+        self.began = self.began or time.perf_counter()
         found = await self.scorer.score(samples)
+        self.ended = time.perf_counter()
         self.scores.update(zip(samples, found, strict=True))
         return found
 
@@ -84,11 +88,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the pipeline: seconds, the CPU of this process, and calls that were answered."""
+    """One run of the pipeline: seconds, the CPU of this process, and calls that were answered.
+
+    `edges_s` is the time before the first sample was to be scored and after the last was: nothing can overlap with it.
+    """
 
     wall_s: float
     cpu_s: float
     calls: int
+    edges_s: float
 
 
 def main() -> None:
@@ -98,13 +106,14 @@ def main() -> None:
         rows = runner.run(measured(options, Path(folder)))
     Report(
         name="pipeline-" + options.device.partition(":")[0],
-        command="python -m bench.pipeline" + (" --quick" if options.quick else f" --seeds {options.seeds}"),
+        command=f"python -m bench.pipeline --seeds {options.seeds} --rounds {options.rounds}"
+        + " --quick" * options.quick,
         rows=rows,
         notes=[
             *map(verdict, rows),
             "",
             f"`{options.model}` scores; {SLOTS} calls in flight, latencies lognormal (sigma {SIGMA}).",
-            "The quickest round of each counts.",
+            "The quickest round counts. `edges s`: before the first sample was there, and after the last score.",
         ],
         packages=("star-agents", "aiohttp", *SCORING[1:]),
     ).show(save=options.save)
@@ -142,8 +151,9 @@ async def measured(options: argparse.Namespace, folder: Path) -> list[dict[str, 
     async with ScorerPool(settings, log_dir=folder, environ=os.environ) as pool:
         first = Noted(TextScorer())
         calls = (await run(Bench(folder, options.seeds, 0.001), first, 2)).calls
-        await scored_alone(pool, list(first.scores)[:CALL_SAMPLES])
-        alone_s = await timed(scored_alone(pool, list(first.scores)))
+        some = list(first.scores)[: 2 * CALL_SAMPLES]
+        await scored_alone(pool, some[:16])
+        alone_s = await timed(scored_alone(pool, some)) * len(first.scores) / len(some)
         for balance in options.balance:
             bench = Bench(folder, options.seeds, balance * alone_s * SLOTS / calls)
             rows.append(await row(bench, balance, pool, options.rounds))
@@ -162,12 +172,15 @@ class Bench:
 
 async def row(bench: Bench, balance: float, pool: ScorerPool, num_rounds: int) -> dict[str, Any]:
     """Together, generation alone, scoring alone, and again; of each the quickest counts."""
-    noted, together, generation, scoring = Noted(pool), [], [], []
-    known = Known(noted.scores)
+    together, generation, scoring = [], [], []
+    scores: dict[Sample, Scores] = {}
+    made_up = 0
     for _ in range(num_rounds):
-        together.append(await run(bench, noted, pool.capacity))
-        generation.append(await run(bench, known, pool.capacity))
-        scoring.append(await timed(scored_alone(pool, list(noted.scores))))
+        together.append(await run(bench, Noted(pool, scores), pool.capacity))
+        known = Known(scores)
+        generation.append(await run(bench, Noted(known), pool.capacity))
+        scoring.append(await timed(scored_alone(pool, list(scores))))
+        made_up += known.made_up
     both, alone = (min(runs, key=lambda each: each.wall_s) for runs in (together, generation))
     longer = max(alone.wall_s, min(scoring))
     return {
@@ -177,15 +190,16 @@ async def row(bench: Bench, balance: float, pool: ScorerPool, num_rounds: int) -
         "scoring alone s": spread(scoring),
         "together over the longer": both.wall_s / longer,
         "one after the other": (alone.wall_s + min(scoring)) / longer,
-        "samples": len(noted.scores),
+        "edges s": both.edges_s,
+        "samples": len(scores),
         "calls": f"{both.calls}, {alone.calls} alone",
         "latency ms": 1000 * bench.latency_s,
         "engine's cores": both.cpu_s / both.wall_s,
-        "scores made up": known.made_up,
+        "scores made up": made_up,
     }
 
 
-async def run(bench: Bench, scorer: Scorer, batches_at_once: int) -> Run:
+async def run(bench: Bench, scorer: Noted, batches_at_once: int) -> Run:
     """One run over the seeds, each time from the start, before a server of its own."""
     flags = ["--latency-ms", f"{1000 * bench.latency_s:.3f}", "--latency-sigma", str(SIGMA), "--slots", str(SLOTS)]
     with ExitStack() as servers:
@@ -198,9 +212,10 @@ async def run(bench: Bench, scorer: Scorer, batches_at_once: int) -> Run:
             recovered = await store.load(capacity=1000)
             seeds = JobSeeds(jobs_of(setup, 0, bench.seeds))
             wiring = Wiring(setup, fleet, store, seeds, rng.derive_int(17, "run"), scorer, batches_at_once)
-            cpu_s = time.process_time()
+            cpu_s, began = time.process_time(), time.perf_counter()
             wall_s = await timed(run_graph(wiring, recovered))
-            return Run(wall_s, time.process_time() - cpu_s, await asyncio.to_thread(server.num_served))
+            edges_s = wall_s - (scorer.ended - (scorer.began or began))
+            return Run(wall_s, time.process_time() - cpu_s, await asyncio.to_thread(server.num_served), edges_s)
 
 
 async def scored_alone(pool: ScorerPool, samples: Sequence[Sample]) -> None:

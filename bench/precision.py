@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -90,7 +90,7 @@ def main() -> None:
     groups = [len(group) for group in answers]
     Report(
         name="precision-" + options.device.partition(":")[0],
-        command="python -m bench.precision" + " --quick" * options.quick,
+        command=f"python -m bench.precision --rows {options.rows} --sets {options.sets}" + " --quick" * options.quick,
         rows=[row(setting.name, found, len(source), groups) for setting in SETTINGS],
         notes=notes(found, len(source), groups),
         more={"models": [options.small, options.large], "found": {name: asdict(one) for name, one in found.items()}},
@@ -104,8 +104,8 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--small", default="smollm2-135m", metavar="NAME")
     parser.add_argument("--large", default="gemma3-270m", metavar="NAME")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--rows", type=int, default=60, help="independent rows")
-    parser.add_argument("--sets", type=int, default=10, help="candidate sets of four or five")
+    parser.add_argument("--rows", type=int, default=24, help="independent rows")
+    parser.add_argument("--sets", type=int, default=6, help="candidate sets of four or five")
     options = parser.parse_args()
     if options.quick:
         options.small = options.large = "tiny"
@@ -113,7 +113,7 @@ def options_of() -> argparse.Namespace:
     return options
 
 
-def child(name: str, options: argparse.Namespace, folder: Path) -> Any:  # noqa: ANN401  # a context manager of a Child
+def child(name: str, options: argparse.Namespace, folder: Path) -> AbstractContextManager[Child]:
     """The process of one model."""
     from bench.scorers.models import find_model
     from star_agents.scoring.cores import usable_cores

@@ -28,31 +28,18 @@ from bench.harness import samples as rows
 from bench.harness.child import Child, ClientDiedError
 from bench.harness.ranks import relative
 from bench.harness.report import SCORING, Report, parser_of, spread
-from bench.harness.work import Work, work_of
-from star_agents.core.records import Sample
+from bench.scorers.profiles import PROFILES, Profile, Wanted, lay_out
 from star_agents.scoring.sample_crew import SAMPLES_PER_REQUEST
 
 METHODS = ("reference", "padded", "ours")
-PROFILES = ("rows", "sets", "512")
 PEAK_S = 1.0
 WARM_UP = 4
-COUNTS = {"cpu": {"rows": 32, "sets": 30, "replies": 20, "512": 6}, "cuda": dict.fromkeys((*PROFILES, "replies"), 512)}
 TARGETS = {
     ("cpu", "float32"): {"rows": 1.6, "sets": 2.0},
     ("cuda", "bfloat16"): {"rows": 30.0, "sets": 30.0, "512": 30.0},
 }
 """Samples a second over the reference's."""
 OF_PEAK = {("cpu", "float32"): 0.75, ("cuda", "bfloat16"): 0.40}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """One kind of samples, where processes find it, and what it costs a model at least."""
-
-    name: str
-    file: Path
-    count: int
-    work: Work
 
 
 @dataclass(slots=True)
@@ -76,7 +63,8 @@ class Results:
 def main() -> None:
     options = options_of()
     with TemporaryDirectory() as folder:
-        model, profiles = lay_out(options, Path(folder))
+        wanted = Wanted(options.model, options.data or rows.ROWS, tuple(options.profiles), options.count)
+        model, profiles = lay_out(wanted, options.device.partition(":")[0], Path(folder))
         results = measured(model, profiles, options, Path(folder))
     table = [row(profile, method, results) for profile in profiles for method in options.only]
     kind = options.device.partition(":")[0]
@@ -105,7 +93,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", help="a packaged name, a folder, or a shape: tiny, llama-1b")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of all methods; bfloat16 on a GPU")
-    parser.add_argument("--profiles", nargs="*", choices=(*PROFILES, "replies"), default=PROFILES)
+    parser.add_argument("--profiles", nargs="*", choices=PROFILES, default=PROFILES[:3])
     parser.add_argument("--data", type=Path, help="rows in Alpaca's format, instead of those of the repository")
     parser.add_argument("--count", type=int, help="samples of each profile")
     parser.add_argument("--rounds", type=int, default=2)
@@ -127,47 +115,6 @@ def command(options: argparse.Namespace) -> list[str]:
     if options.data:
         told += ["--data", options.data.name]
     return told + (["--request", str(options.request)] if options.request != SAMPLES_PER_REQUEST else [])
-
-
-def lay_out(options: argparse.Namespace, folder: Path) -> tuple[str, list[Profile]]:
-    """The model as processes open it, and every profile written for them, with its work counted."""
-    from transformers.utils import logging
-
-    from bench.scorers.models import find_model, open_tokenizer, shape_of
-    from star_agents.scoring.conventions import superfiltering
-    from star_agents.scoring.tokens import Tokens
-
-    logging.set_verbosity_error()
-    source = rows.rows_of(options.data or rows.ROWS)
-    model = find_model(options.model, folder, rows.texts_of(source))
-    tokenizer, shape = open_tokenizer(model), shape_of(model)
-    convention = superfiltering(Tokens(tokenizer, tokenizer), 1024)
-
-    def cut(text: str, tokens: int) -> str:
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        return text if len(ids) < tokens else str(tokenizer.decode(ids[:tokens]))
-
-    profiles = []
-    for name in options.profiles:
-        count = options.count or COUNTS[options.device.partition(":")[0]][name]
-        made = make(name, source, count, cut)
-        passes = [each for sample in made for each in convention.lay_out(sample).passes or ()]
-        file = rows.write_samples(made, folder / f"{name}.jsonl")
-        profiles.append(Profile(name=name, file=file, count=len(made), work=work_of(passes, shape)))
-    return model, profiles
-
-
-def make(name: str, source: Sequence[Sample], count: int, cut: rows.Cut) -> list[Sample]:
-    """The samples of a profile."""
-    match name:
-        case "rows":
-            return rows.independent(source, count)
-        case "sets":
-            return rows.sets(source, count)
-        case "replies":
-            return [sample for answers in rows.candidates() for sample in answers][:count]
-        case _:
-            return rows.long(source, count, cut)
 
 
 def measured(model: str, profiles: Sequence[Profile], options: argparse.Namespace, folder: Path) -> Results:

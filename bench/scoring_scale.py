@@ -47,7 +47,7 @@ def main() -> None:
         table = runner.run(measured(options, Path(folder)))
     Report(
         name="scoring-scale",
-        command="python -m bench.scoring_scale" + " --quick" * options.quick,
+        command="python -m bench.scoring_scale --sizes " + " ".join(map(str, options.sizes)),
         rows=table,
         notes=[*notes(table), "", f"Calls of {CALL} samples; memory is resident, at the end; a pool for each size."],
         packages=SCORING,
