@@ -19,7 +19,8 @@ from typing import Any
 
 from bench.clients.contract import Setup, Target
 from bench.harness import kinds
-from bench.harness.driver import ClientDiedError, ClientTooSlowError, Driver, Kind, Round
+from bench.harness.child import ClientDiedError, ClientTooSlowError
+from bench.harness.driver import Driver, Kind, Round
 from bench.harness.goodput import first_s, goodput, rate_at, steps
 from bench.harness.journal import Journal
 from bench.harness.report import Report, parser_of

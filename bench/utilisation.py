@@ -22,7 +22,8 @@ from typing import Any
 
 from bench.clients.contract import Setup, Target
 from bench.harness import kinds
-from bench.harness.driver import ClientDiedError, Driver, Kind
+from bench.harness.child import ClientDiedError
+from bench.harness.driver import Driver, Kind
 from bench.harness.journal import Journal, busy_s, quantile_s
 from bench.harness.report import Report, parser_of
 from bench.harness.server import serving_all

@@ -7,14 +7,14 @@ the pool but the base, and five are drawn for a seed, two of them from the memor
 import asyncio
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from bench.clients.contract import MAX_TOKENS, Setup
 from star_agents.core import rng
 from star_agents.core.calls import SamplingParams
 from star_agents.core.cast import Agents
-from star_agents.core.ports import SeedSource, Store
+from star_agents.core.ports import Scorer, SeedSource, Store
 from star_agents.core.records import KEEP, Agent, AgentPair, ModelScore, Role, Sample, Scores, ScoreStatus
 from star_agents.endpoints.fleet import Fleet
 from star_agents.pipeline.ask import Asker
@@ -48,17 +48,6 @@ NUM_DIRECTIONS = 64
 PARAMS = SamplingParams(max_tokens=MAX_TOKENS)
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """The parts that the stages stand on."""
-
-    setup: Setup
-    fleet: Fleet
-    store: Store
-    source: SeedSource
-    run_seed: int
-
-
 class TextScorer:
     """The port `Scorer`: a text's checksum is its quality."""
 
@@ -69,6 +58,20 @@ class TextScorer:
 
 def _scores(quality: float) -> Scores:
     return Scores(ModelScore(ScoreStatus.OK, ifd=1.0 + quality), ModelScore(ScoreStatus.OK, ifd=1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The parts that the stages stand on."""
+
+    setup: Setup
+    fleet: Fleet
+    store: Store
+    source: SeedSource
+    run_seed: int
+    scorer: Scorer = field(default_factory=TextScorer)
+    batches_at_once: int = 2
+    """That the scorer is given; a pool says how many keep it at work."""
 
 
 class TextEmbedder:
@@ -165,7 +168,8 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
             idle_shares=wiring.fleet.idle_shares if wiring.setup.extra.get("capacity_aware") else None,
         ),
         generator=Generator(asker=asker, prompts=prompts, agents=agents, share_rewrites=True, run_seed=wiring.run_seed),
-        scorer=TextScorer(),
+        scorer=wiring.scorer,
+        batches_at_once=wiring.batches_at_once,
         judge=Judge(
             asker=asker,
             prompts=prompts,

@@ -21,6 +21,7 @@ from star_agents.core import clock
 
 RESULTS = Path(__file__).parents[1] / "results"
 OURS = ("star-agents", "aiohttp", "orjson", "uvloop", "apsw")
+SCORING = ("star-agents", "torch", "transformers", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +33,12 @@ class Report:
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+    packages: Sequence[str] = OURS
+    """Whose versions are told."""
 
     def show(self, *, save: bool) -> None:
         """Print it, and write it down if wanted."""
-        told = {"bench": self.name, "command": self.command, "machine": machine(), "versions": versions()}
+        told = {"bench": self.name, "command": self.command, "machine": machine(), "versions": versions(self.packages)}
         line = json.dumps({**told, **self.more, "rows": self.rows})
         page = self._page(told["machine"])
         print(f"\n{page}\n{line}", flush=True)
@@ -46,7 +49,7 @@ class Report:
 
     def _page(self, told: Any) -> str:  # noqa: ANN401  # JSON
         machine_line = ", ".join(f"{name} {value}" for name, value in told.items())
-        version_line = ", ".join(f"{name} {value}" for name, value in versions().items())
+        version_line = ", ".join(f"{name} {value}" for name, value in versions(self.packages).items())
         head = f"# {self.name}\n\n`{self.command}`\n\nMachine: {machine_line}.\nOurs: {version_line}.\n"
         return "\n".join((head, table(self.rows), "", *self.notes)).rstrip() + "\n"
 
@@ -106,9 +109,9 @@ def _gpus() -> str:
         return ""
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = OURS) -> dict[str, str]:
     """Ours, and of what we stand on."""
-    return {name: version(name) for name in OURS}
+    return {name: version(name) for name in packages}
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from bench.clients.contract import Setup
-from bench.harness.driver import ClientDiedError, Driver, Kind, Round
+from bench.harness.child import ClientDiedError
+from bench.harness.driver import Driver, Kind, Round
 
 
 @dataclass(frozen=True, slots=True)

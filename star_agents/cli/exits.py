@@ -4,11 +4,11 @@
 1   stopped for a reason that the last line names
 2   wrong usage of the command line
 69  a model server or endpoint is not to be had
-73  the run folder is in use, or holds another run
+73  the run folder is in use, or holds another run; another `score` is at the same --out
 74  the store cannot be written or read
 75  stopped at the budget; raise it and resume
 78  the config or the data must be mended
-130, 143  left at once on a second SIGINT or SIGTERM
+130, 143  left at once on a second SIGINT or SIGTERM; `score` stops on the first
 """
 
 from star_agents.core.errors import (

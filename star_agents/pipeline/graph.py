@@ -44,6 +44,8 @@ class Stages:
     scorer: Scorer
     judge: Judge
     evolver: Evolver
+    batches_at_once: int = 2
+    """Batches that keep the scorer at work: for each of its workers one to compute and one to prepare."""
 
 
 class Graph:
@@ -80,7 +82,8 @@ class Graph:
             self._start(group, "plan", stages.planner.run(plans, reopened), plans)
             generating = stages.generator.run(plan_input, settled, num_workers=workers)
             self._start(group, "generate", generating, plan_input, *settled)
-            scoring = score(candidates, scored, stages.scorer, batch_seeds=BATCH_SEEDS)
+            depth = stages.batches_at_once
+            scoring = score(candidates, scored, stages.scorer, batch_seeds=BATCH_SEEDS, batches_at_once=depth)
             self._start(group, "score", scoring, candidates, *scored)
             judging = stages.judge.run(to_judge, judged, num_workers=workers)
             self._start(group, "judge", judging, to_judge, judged)

@@ -1,9 +1,12 @@
 """Score settled candidate sets in batches, as fast as the scorer takes them.
 
-The batch is whatever has come in while the scorer was busy: no timer, no idle scorer with work at hand.
-Failures pass through untouched; a seed without any candidate goes on with no scores.
+A batch is whatever has come in until the scorer could take one: no timer, no idle scorer with work at hand. Several
+may be with the scorer at a time, so that it always has the next one; that many and no more, so a slow scorer fills the
+channel before this stage, then stops generation, then planning. Failures pass through untouched; a seed without any
+candidate goes on with no scores.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from star_agents.core.ports import Scorer
@@ -13,17 +16,35 @@ from star_agents.pipeline.marks import Scored
 
 
 async def score(
-    settled: Receiver[Settled], outputs: Sequence[Sender[Scored]], scorer: Scorer, *, batch_seeds: int
+    settled: Receiver[Settled],
+    outputs: Sequence[Sender[Scored]],
+    scorer: Scorer,
+    *,
+    batch_seeds: int,
+    batches_at_once: int,
 ) -> None:
     """Score until the input ends. Each scored seed goes to every output.
 
     Raises:
-        ScorerError: no score can be had at all.
+        ExceptionGroup: of a `ScorerError`, where no score can be had at all.
     """
-    while batch := await settled.receive_batch(batch_seeds):
-        for scored in await _score_batch(batch, scorer):
-            for output in outputs:
-                await output.send(scored)
+    places = asyncio.Semaphore(batches_at_once)
+
+    async def pass_on(batch: Sequence[Settled]) -> None:
+        try:
+            for scored in await _score_batch(batch, scorer):
+                for output in outputs:
+                    await output.send(scored)
+        finally:
+            places.release()
+
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await places.acquire()  # before the batch is taken: what waits longer is a larger batch
+            batch = await settled.receive_batch(batch_seeds)
+            if not batch:
+                break
+            group.create_task(pass_on(batch))
 
 
 async def _score_batch(batch: Sequence[Settled], scorer: Scorer) -> list[Scored]:

@@ -19,16 +19,18 @@ class SentenceEmbedder:
         self.device, _ = take_device(device)
         self._model = SentenceTransformer(model, device=self.device, trust_remote_code=False)
 
-    def answer(self, request: Request) -> Embedded:
+    def prepare(self, request: Request) -> list[str]:
+        """The texts: sentence-transformers tokenizes by itself, a batch at a time."""
+        assert isinstance(request, Embed)  # noqa: S101  # an embedder is asked for nothing else
+        return list(request.texts)
+
+    def run(self, texts: list[str]) -> Embedded:
         """Embed texts.
 
         Raises:
             ScorerError: a vector is not finite.
         """
-        assert isinstance(request, Embed)  # noqa: S101  # an embedder is asked for nothing else
-        vectors = self._model.encode(
-            list(request.texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
+        vectors = self._model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
         if not np.isfinite(vectors).all():
             raise ScorerError("the embedding model returned a vector that is not finite")
         rows = vectors.astype("<f4", copy=False)

@@ -3,7 +3,7 @@
 Only scored positions meet the output matrix, and a chunk of them at a time, so peak memory does not grow with tokens
 times vocabulary. Log-softmax is float32 whatever the model's dtype. Nothing here knows text, prompts or IFD's ratio.
 
-Shapes: B sequences, T positions, N scored tokens of all sequences, H hidden width, V vocabulary.
+Shapes: N scored tokens of all passes, H hidden width, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from star_agents.scoring.conventions import Pass
-
 Head = Callable[[Tensor], Tensor]
 """Hidden states (N, H) to float32 logits (N, V)."""
 
-_CHUNK_ELEMENTS = 1 << 24
-"""Logits held at once: 64 MiB of float32."""
+_CPU_CHUNK = 1 << 22
+"""Logits held at once: 16 MiB of float32, which stay in a CPU's cache while their softmax is taken."""
+
+_GPU_CHUNK = 1 << 27
+"""512 MiB on a GPU, which wants a thousand rows in a product."""
 
 
 def output_head(network: PreTrainedModel) -> Head:
@@ -48,28 +49,24 @@ def token_nll(hidden: Tensor, targets: Tensor, head: Head, chunk: int) -> Tensor
     return torch.cat([functional.cross_entropy(head(state), target, reduction="none") for state, target in pieces])
 
 
-def mean_nll(hidden: Tensor, passes: Sequence[Pass], head: Head, chunk: int | None = None) -> list[float]:
+def mean_nll(
+    scored: Tensor, targets: Tensor, counts: Sequence[int], head: Head, chunk: int | None = None
+) -> list[float]:
     """Mean negative log-likelihood in nats of each pass's scored tokens; NaN or infinite where the model is.
 
     Args:
-        hidden: last hidden states (B, T, H); row b begins with the tokens of `passes[b]`, then padding.
-        passes: B passes.
+        scored: last hidden states (N, H) at the positions before the scored tokens, one pass after another.
+        targets: the scored tokens (N,).
+        counts: how many of them each pass has.
         head: hidden states to logits.
-        chunk: tokens projected at once; by default what `_CHUNK_ELEMENTS` allows.
+        chunk: tokens projected at once; by default what the device is quickest with.
     """
-    device = hidden.device
-    counts = [len(each.ids) - each.start for each in passes]
-    rows = [row for row, count in enumerate(counts) for _ in range(count)]
-    # The state at a position predicts the token after it.
-    positions = [at - 1 for each in passes for at in range(each.start, len(each.ids))]
-    targets = torch.tensor([token for each in passes for token in each.ids[each.start :]], device=device)
-    scored = hidden[torch.tensor(rows, device=device), torch.tensor(positions, device=device)]  # (N, H)
-    nll = token_nll(scored, targets, head, chunk or _chunk_for(head, scored)).double()  # (N,)
-    means: list[float] = torch.stack([part.mean() for part in torch.split(nll, counts)]).tolist()
+    nll = token_nll(scored, targets, head, chunk or _chunk_for(head, scored)).double().cpu()  # (N,)
+    means: list[float] = torch.stack([part.mean() for part in torch.split(nll, list(counts))]).tolist()
     return means
 
 
 def _chunk_for(head: Head, hidden: Tensor) -> int:
     """How many tokens may be projected at once, given the vocabulary's size."""
     vocabulary = head(hidden[:1]).shape[-1]
-    return max(1, _CHUNK_ELEMENTS // vocabulary)
+    return max(1, (_CPU_CHUNK if hidden.device.type == "cpu" else _GPU_CHUNK) // vocabulary)

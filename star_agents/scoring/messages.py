@@ -1,11 +1,13 @@
 """What the control process and a worker say to each other: frozen dataclasses, as length-prefixed JSON frames.
 
 A frame is a 4-byte big-endian length and that many bytes of JSON. The conversation is one `Load`, answered by `Ready`
-or `Failed`; then one request at a time, each answered once.
+or `Failed`; then requests, each answered once, in their order. A worker may be sent a request before it has answered
+the one before; such a request can be taken back until its turn comes, and is then answered by `Withdrawn`.
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import orjson
@@ -16,6 +18,9 @@ from star_agents.scoring.settings import ScoringSettings
 
 LENGTH = struct.Struct(">I")
 """The head of a frame."""
+
+HELD_AT_MOST = 2
+"""Requests that a worker is sent before it has answered the first: one to compute, one to prepare meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +58,36 @@ class Embed:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Do not begin request number `number` (counted from 0 as they were sent), if it has not begun."""
+
+    number: int
+    kind: Literal["withdraw"] = "withdraw"
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """The models are loaded on `device`, which is one of `device_count` of its sort."""
+    """The models are loaded on `device`, which is one of `device_count` of its sort.
+
+    `fingerprint` says what the replies depend on besides the request (`scoring.fingerprint`).
+    """
 
     device: str
     device_count: int
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["ready"] = "ready"
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The models cannot be loaded, and trying again will not help."""
+    """The models cannot be loaded, and trying again will not help.
+
+    `lacks_room` where the device's memory is too small for them, and `device_count` how many of its sort there are.
+    """
 
     message: str
+    lacks_room: bool = False
+    device_count: int = 1
     kind: Literal["failed"] = "failed"
 
 
@@ -87,11 +109,19 @@ class Embedded:
     kind: Literal["embedded"] = "embedded"
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The request was taken back before its turn."""
+
+    kind: Literal["withdrawn"] = "withdrawn"
+
+
 Load = LoadScorer | LoadEmbedder
 Greeting = Ready | Failed
 Request = Score | Embed
-Reply = Scored | Embedded
-Message = Load | Greeting | Request | Reply
+Order = Request | Withdraw
+Reply = Scored | Embedded | Withdrawn
+Message = Load | Greeting | Order | Reply
 
 M = TypeVar("M")
 
@@ -109,7 +139,7 @@ class Codec(Generic[M]):
 
 LOAD: Codec[Load] = Codec(Load)
 GREETING: Codec[Greeting] = Codec(Greeting)
-REQUEST: Codec[Request] = Codec(Request)
+ORDER: Codec[Order] = Codec(Order)
 REPLY: Codec[Reply] = Codec(Reply)
 
 

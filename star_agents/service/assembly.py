@@ -130,6 +130,8 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
         small=resolve(scoring.small, job.cache_dir),
         large=resolve(scoring.large, job.cache_dir) if scoring.large else None,
         device=scoring.device,
+        large_device=scoring.large_device,
+        workers=scoring.workers,
         dtype=scoring.dtype,
         max_tokens=scoring.max_tokens,
         ifd=scoring.ifd,
@@ -137,12 +139,12 @@ def _models(job: Job) -> list[AbstractAsyncContextManager[Any]]:
     )
     machine = Machine()
     parts: list[AbstractAsyncContextManager[Any]] = [
-        ScorerPool(settings, log_dir=job.folder.logs, environ=job.environ),
+        ScorerPool(settings, log_dir=job.folder.logs, folder=job.folder.path, environ=job.environ),
         *(_replicas(job, name, section, machine) for name, section in _local(job.settings)),
     ]
     if memory.embedder is not None:
         model = resolve(memory.embedder, job.cache_dir)
-        parts.append(EmbedderPool(model, log_dir=job.folder.logs, environ=job.environ))
+        parts.append(EmbedderPool(model, log_dir=job.folder.logs, device=memory.device, environ=job.environ))
     return parts
 
 
@@ -181,6 +183,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         embedder=opened.models.embedder,
         recorded=recovered.replies,
         idle_shares=opened.fleet.idle_shares,
+        batches_at_once=opened.models.scorer.capacity,
     )
     stages = stages_of(settings, inputs, ports, evolver)
     return Engine(

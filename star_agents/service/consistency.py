@@ -25,6 +25,7 @@ from star_agents.service.settings import (
     PairsSection,
     RemoteSection,
     SamplingSection,
+    ScoringSection,
 )
 from star_agents.service.wiring import pool_of
 from star_agents.service.yaml_source import Path
@@ -156,6 +157,18 @@ def _memory(memory: MemorySection, sampling: SamplingSection) -> Iterator[Proble
         yield ("sampling", "from_memory"), "memory.embedder is null, so nothing can come from memory; set it to 0"
 
 
+def _scoring(scoring: ScoringSection) -> Iterator[Problem]:
+    path = ("scoring", "large_device")
+    if "auto" in scoring.device and scoring.device != "auto":
+        yield ("scoring", "device"), "`auto` means every device of its sort; let it stand alone"
+    if scoring.large_device is None:
+        return
+    if scoring.large is None:
+        yield path, "there is no scoring.large to place; name one, or take this out"
+    elif "auto" in scoring.device or "auto" in scoring.large_device:
+        yield path, "with devices of its own for the large model, `auto` cannot be divided: name scoring.device too"
+
+
 def _budget(budget: BudgetSection, endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
     if budget.usd is None:
         return
@@ -206,6 +219,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = 
     (("evolution", "sampling"), _cadence),
     (("evolution", "agents", "endpoints"), _reward),
     (("memory", "sampling"), _memory),
+    (("scoring",), _scoring),
     (("budget", "endpoints"), _budget),
     (("laboratory", "agents"), _laboratory),
 )

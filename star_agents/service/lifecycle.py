@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from star_agents.core import clock
-from star_agents.core.errors import StarError
 from star_agents.endpoints.servers import orphans
 from star_agents.service import api
 from star_agents.service.assembly import assembled
 from star_agents.service.bill import out_of_budget
+from star_agents.service.causes import leading
 from star_agents.service.collector import rare_collections
 from star_agents.service.engine import Engine
 from star_agents.service.intake import Intake
@@ -84,7 +84,7 @@ class Lifecycle:
                     finally:
                         observer.cancel()
         except ExceptionGroup as failures:
-            raise _leading(failures) from failures
+            raise leading(failures) from failures
 
     async def _live(self) -> Result:
         """Start, work and export; a stop during the start is an ending too."""
@@ -191,17 +191,3 @@ def _ending_of(intake: Intake) -> Ending:
     if intake.is_out_of_budget:
         return Ending.BUDGET
     return Ending.LIMIT if intake.is_limited else Ending.COMPLETE
-
-
-def _leading(failures: ExceptionGroup[Exception]) -> Exception:
-    """The error to tell a person about: the first that was made for people, else the first."""
-    flat = list(_flatten(failures))
-    return next((error for error in flat if isinstance(error, StarError)), flat[0])
-
-
-def _flatten(failure: Exception) -> Iterator[Exception]:
-    if isinstance(failure, ExceptionGroup):
-        for inner in failure.exceptions:
-            yield from _flatten(inner)
-    else:
-        yield failure

@@ -15,6 +15,8 @@ RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$
 SecretRef = Annotated[str, StringConstraints(pattern=r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:.+)$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s@?#]+$")]
 Gpu = Annotated[int, Field(ge=0)]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|[a-z]+(:\d+)?)$")]
+Devices = Annotated[str, StringConstraints(pattern=r"^(auto|[a-z]+(:\d+)?( *, *[a-z]+(:\d+)?)*)$")]
 
 
 class RunSection(Section):
@@ -161,6 +163,7 @@ class MemorySection(Section):
     """The instruction memory bank; without an embedder there is none."""
 
     embedder: str | None = "sentence-transformers/all-MiniLM-L6-v2"
+    device: Device = "cpu"
     neighbours: Positive = 10
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.2
     min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.3
@@ -172,7 +175,9 @@ class ScoringSection(Section):
 
     small: str
     large: str | None = None
-    device: str = "auto"
+    device: Devices = "auto"
+    large_device: Devices | None = None
+    workers: Positive = 1
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_tokens: Annotated[int, Field(ge=16)] = 2048
     ifd: Literal["exact", "superfiltering", "cherry"] = "exact"

@@ -39,6 +39,8 @@ class Ports:
     """Replies that an earlier start of the run has paid for."""
     idle_shares: Callable[[], Mapping[str, float]] | None = None
     """By endpoint, how much of its capacity is free; for `sampling.capacity_aware`."""
+    batches_at_once: int = 2
+    """Batches that the scorer works on at a time."""
 
 
 def board_of(
@@ -109,4 +111,5 @@ def stages_of(settings: Settings, inputs: Inputs, ports: Ports, evolver: Evolver
             probes=judging.probes_of(settings.judge, inputs.gold),
         ),
         evolver=evolver,
+        batches_at_once=ports.batches_at_once,
     )

@@ -22,6 +22,8 @@ MENDS = {
     "base_urls": "give http(s)://host/path without credentials or a query",
     "keep_alive": "this version has only false",
     "host": "the service binds the loopback interface only",
+    "device": "give auto, cpu, or a device as torch names it: cuda:0; for scorers several, joined by commas",
+    "large_device": "give cpu, or devices as torch names them, joined by commas: cuda:1",
     "name": "use lower-case letters, digits, dot, dash and underscore",
 }
 """What to do about a bad value, where its type alone does not say it."""

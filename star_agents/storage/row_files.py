@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Protocol, cast
 
@@ -40,12 +40,16 @@ _MAGIC = {
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as its file gives it. `place` names it for a person; `problem` says why `value` is not there."""
+    """A row as its file gives it. `place` names it for a person; `problem` says why `value` is not there.
+
+    `text` is the JSON that the row was read from, where it has a line of its own.
+    """
 
     number: int
     place: str
     value: object = None
     problem: str | None = None
+    text: bytes | None = field(default=None, repr=False)
 
 
 Rows = Generator[RawRow, None, None]
@@ -119,7 +123,7 @@ class JsonLines:
         if len(line) > MAX_ROW_BYTES:
             return RawRow(number, place, problem=f"longer than {MAX_ROW_BYTES} bytes")
         try:
-            return RawRow(number, place, decode(line))
+            return RawRow(number, place, decode(line), text=line)
         except ValueError as error:
             if number == 0:
                 told = f"not JSON lines ({error}): give one JSON object a line, or name an array .json"

@@ -32,7 +32,7 @@ class Parquet:
 
     def rows(self, start: int) -> Rows:
         """Yield the rows numbered `start` and on; row groups that end before are not read."""
-        with self._opened() as table:
+        with self.opened() as table:
             number = 0
             for group in range(table.num_row_groups):
                 size = table.metadata.row_group(group).num_rows
@@ -42,7 +42,7 @@ class Parquet:
 
     def count(self) -> int:
         """Return the number of rows, from the footer."""
-        with self._opened() as table:
+        with self.opened() as table:
             return int(table.metadata.num_rows)
 
     def digest(self) -> str:
@@ -58,7 +58,12 @@ class Parquet:
                 number += 1
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def opened(self) -> Iterator[Any]:
+        """The file as pyarrow's `ParquetFile`.
+
+        Raises:
+            SeedError: it cannot be read.
+        """
         from pyarrow import parquet
 
         with file_errors(self.path):

@@ -29,6 +29,8 @@ DEEPEST_CUT = 0.08
 """The most and the least that is left after one that follows closely on another: in between it is measured."""
 FALLEN = 0.5
 """Cut further than this, the capacity has fallen, and may come back as soon."""
+FEWEST_SENDS = 2
+"""Of fewer sends nothing is counted: after a pause the first may come just before an answer makes room for it."""
 COUNTED_ROUNDS = 0.5
 """What the server lets through is counted over no more turnovers than these."""
 SAFE = 0.98
@@ -190,6 +192,8 @@ class Aimd(Cap):
 
     def _let_through(self, now: float) -> float:
         """What the server's own rate fills, from what it took since the trouble began; a standard error above that."""
+        if self._sent < FEWEST_SENDS:
+            return self._exact * SEQUEL_CUT
         taken = max(0, self._sent - self._refused)
         rate = (taken + math.sqrt(taken) + 1) / max(now - self._counted_from, TICK_S)
         return max(min(rate * self._turnover.seconds, self._exact * SEQUEL_CUT), self._exact * DEEPEST_CUT)

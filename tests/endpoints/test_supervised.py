@@ -100,6 +100,7 @@ def test_a_server_whose_engine_dies_comes_back(spec: LocalServerSpec, tmp_path: 
     async def main() -> None:
         async with supervised(LocalServer(spec, tmp_path, supervision=QUICK)) as server:
             os.kill(await engine_pid(server, tmp_path), signal.SIGKILL)
+            await reached(server, ServerState.UP, restarts=1)  # how long a call alone would try is no part of this
             async with Fleet([server.endpoint(ENDPOINT)], 7) as fleet:
                 assert (await fleet.complete(request(1, "smol"))).text
             assert server.status().restarts == 1

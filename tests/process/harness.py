@@ -83,7 +83,7 @@ def tiny_models(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """Calls that were sent and are not recorded, at a kill."""
+    """Calls that one start sent and that are not recorded, at its kill."""
 
     out: int
     """Not answered yet."""
@@ -154,24 +154,26 @@ class Run:
 
         That is counted before anything is started again.
         """
-        before = self.endpoint.sends().total()
+        before, recorded = len(self.endpoint.entries()), self._recorded()
+        requests = self.endpoint.sends().total()
         process = self.start()
         wait_for(
-            lambda: process.poll() is not None or self.endpoint.sends().total() >= before + calls,
+            lambda: process.poll() is not None or self.endpoint.sends().total() >= requests + calls,
             f"call {calls} of start {self.starts}: {self.output()}",
         )
         assert process.poll() is None, self.output()
         process.kill()
         process.wait()
-        return self._in_flight()
+        return self._in_flight(self.endpoint.entries()[before:], self._recorded() - recorded)
 
-    def _in_flight(self) -> InFlight:
-        entries = self.endpoint.entries()
-        asked = {entry.fingerprint for entry in entries}
-        answered = {entry.fingerprint: entry.at_s for entry in entries if entry.event == "reply"}
-        out, end = len(asked - answered.keys()), entries[-1].at_s
+    def _in_flight(self, entries: list[Entry], recorded: int) -> InFlight:
+        """From what the endpoint saw of one start, and how many replies that start recorded."""
+        asked = {entry.fingerprint for entry in entries if entry.event == "request"}
+        replies = (entry for entry in entries if entry.event == "reply" and entry.fingerprint in asked)
+        answered = {entry.fingerprint: entry.at_s for entry in replies}
+        end = max((entry.at_s for entry in entries), default=0.0)
         lately = sum(at_s >= end - LATELY_S for at_s in answered.values())
-        return InFlight(out, len(answered) - self._recorded(), lately)
+        return InFlight(len(asked - answered.keys()), len(answered) - recorded, lately)
 
     def _recorded(self) -> int:
         """Replies that are in the store."""

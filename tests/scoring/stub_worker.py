@@ -1,7 +1,7 @@
 """A worker with the real plumbing and no model: what it does is spelled in the samples it is given.
 
-`LoadScorer.settings.small` is a folder for notes: a line in `asked` for every response scored, `started` for
-every process. A file `cannot_load` or `die_on_load` there makes loading fail.
+`LoadScorer.settings.small` is a folder for notes: a line in `asked` for every response scored, in `prepared` for every
+one prepared, in `started` for every process. A file `cannot_load` or `die_on_load` there makes loading fail.
 """
 
 import os
@@ -13,8 +13,12 @@ from pathlib import Path
 from star_agents.core.errors import ScorerError
 from star_agents.core.records import Sample
 from star_agents.scoring import worker
-from star_agents.scoring.messages import Embed, Embedded, Load, LoadScorer, Reply, Request, Scored
+from star_agents.scoring.messages import Embed, Embedded, Load, LoadScorer, Reply, Request, Score, Scored
 from tests.fakes.scoring import length_score
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names it."""
 
 
 class Stub:
@@ -28,18 +32,27 @@ class Stub:
         print("a library prints")  # noqa: T201  # on purpose: it must not reach the frames
         if (self._notes / "cannot_load").exists():
             raise ScorerError("no such model")
+        if (self._notes / "one_model_only").exists() and load.settings.large:
+            raise OutOfMemoryError("CUDA out of memory")
         if (self._notes / "die_on_load").exists():
             sys.stderr.write("about to die\n")
             os._exit(9)
         if (self._notes / "sleep_on_load").exists():
             time.sleep(60)
 
-    def answer(self, request: Request) -> Reply:
-        if isinstance(request, Embed):
+    def prepare(self, request: Request) -> Request:
+        for sample in request.samples if isinstance(request, Score) else ():
+            self._note("prepared", sample.response)
+            if sample.response == "cannot be prepared":
+                raise ValueError("a tokenizer gives up")
+        return request
+
+    def run(self, prepared: Request) -> Reply:
+        if isinstance(prepared, Embed):
             return Embedded(())
-        for sample in request.samples:
+        for sample in prepared.samples:
             self._obey(sample)
-        return Scored(tuple(map(length_score, request.samples)), num_tokens=len(request.samples), seconds=0.5)
+        return Scored(tuple(map(length_score, prepared.samples)), num_tokens=len(prepared.samples), seconds=0.5)
 
     def _obey(self, sample: Sample) -> None:
         self._note("asked", sample.response)
@@ -53,8 +66,15 @@ class Stub:
                 (self._notes / f"{name}.waiting").touch()
                 while not (self._notes / f"{name}.go").exists():
                     time.sleep(0.005)
+            case ["hang once", name] if not (self._notes / name).exists():
+                (self._notes / name).touch()
+                time.sleep(600)
+            case ["hang"]:
+                time.sleep(600)
             case ["environment"]:
-                (self._notes / "environment").write_text("\n".join(sorted(os.environ)))
+                (self._notes / "environment").write_text(
+                    "\n".join(f"{name}={value}" for name, value in os.environ.items())
+                )
             case _:
                 pass
 
@@ -64,5 +84,6 @@ class Stub:
 
 
 if __name__ == "__main__":
-    worker.take_up = Stub
+    worker.num_gpus = lambda: 3
+    worker.take_up = lambda load: (Stub(load), {"small": "stub"})
     sys.exit(worker.main())

@@ -1,5 +1,8 @@
 """Laws of the tensor functions, over every sort of output matrix."""
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,30 +17,17 @@ from transformers import (
     GraniteConfig,
     LlamaConfig,
     PreTrainedConfig,
-    PreTrainedModel,
 )
 from transformers.utils import ModelOutput
 
 from star_agents.core.errors import ScorerError
 from star_agents.scoring.conventions import Pass
 from star_agents.scoring.ifd import mean_nll, output_head, token_nll
+from star_agents.scoring.laying import Batch, lay_packed, lay_padded
 from star_agents.scoring.model import LanguageModel
+from star_agents.scoring.probe import check_head
 from star_agents.scoring.tokens import Tokens
-from tests.scoring.tiny import SIZES, VOCABULARY, tiny_model, tiny_network, tiny_tokenizer
-
-MODEL = tiny_model()
-
-ids_lists = st.lists(st.integers(0, VOCABULARY - 1), min_size=2, max_size=24)
-passes_drawn = ids_lists.flatmap(lambda ids: st.integers(1, len(ids) - 1).map(lambda start: Pass(tuple(ids), start)))
-pass_lists = st.lists(passes_drawn, min_size=1, max_size=8)
-
-
-def reference_nll(network: PreTrainedModel, each: Pass) -> float:
-    """The textbook way: one sequence, all logits in float32."""
-    ids = torch.tensor([each.ids])
-    with torch.inference_mode():
-        logits = network(input_ids=ids).logits[0, :-1].float()
-    return float(functional.cross_entropy(logits[each.start - 1 :], ids[0, each.start :]))
+from tests.scoring.tiny import SIZES, VOCABULARY, reference_nll, tiny_network, tiny_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -54,10 +44,11 @@ def reference_nll(network: PreTrainedModel, each: Pass) -> float:
 )
 def test_losses_are_those_of_the_models_own_logits(config: PreTrainedConfig) -> None:
     """Whatever the architecture does behind its output matrix: capping, scaling, dividing."""
-    network = tiny_network(config)
-    model = LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
     passes = [Pass((0, 5, 9, 300, 17, 17), 2), Pass((3, 4), 1), Pass((7, *range(40, 60)), 10)]
-    assert model.nll(passes) == pytest.approx([reference_nll(network, each) for each in passes], rel=1e-5)
+    network = tiny_network(config)
+    alone = [reference_nll(network, each) for each in passes]
+    model = LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
+    assert model.nll(passes) == pytest.approx(alone, rel=1e-5)
 
 
 def test_an_unknown_way_to_logits_is_refused() -> None:
@@ -73,6 +64,17 @@ def test_an_unknown_way_to_logits_is_refused() -> None:
     network.forward = doubled
     with pytest.raises(ScorerError, match="LlamaForCausalLM"):
         LanguageModel(network, Tokens(tiny_tokenizer(), network.config))
+
+
+@pytest.mark.fault("F-57")
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_f57_broken_weights_are_no_strange_architecture(share: float) -> None:
+    """A model some or all of whose weights are NaN is loaded: each sample's score says what is wrong with it."""
+    network = tiny_network()
+    weight = network.get_output_embeddings().weight
+    with torch.no_grad():
+        weight[: max(1, int(share * len(weight)))] = math.nan
+    check_head(network, output_head(network))
 
 
 @given(st.integers(1, 30), st.integers(1, 40))
@@ -92,8 +94,9 @@ def test_chunked_equals_full(count: int, chunk: int) -> None:
     assert max(seen) <= chunk
 
 
-def test_prompt_and_padding_never_meet_the_output_matrix() -> None:
-    """Only scored positions are projected: 2 + 1 of 3 x 6."""
+@pytest.mark.parametrize("lay", [lay_padded, lay_packed])
+def test_prompt_and_padding_never_meet_the_output_matrix(lay: Callable[[list[Pass]], Batch]) -> None:
+    """Only scored positions are projected: 2 + 1."""
     seen: list[int] = []
     project = output_head(tiny_network())
 
@@ -101,18 +104,10 @@ def test_prompt_and_padding_never_meet_the_output_matrix() -> None:
         seen.append(len(states))
         return project(states)
 
-    mean_nll(torch.randn(2, 6, 32), [Pass((1, 2, 3, 4), 2), Pass((5, 6), 1)], head, chunk=100)
+    batch = lay([Pass((1, 2, 3, 4), 2), Pass((5, 6), 1)])
+    hidden = torch.randn(batch.num_tokens, 32)
+    mean_nll(hidden[batch.rows], batch.targets, batch.counts, head, chunk=100)
     assert seen == [3]
-
-
-@given(pass_lists, st.sampled_from([1, 32, 4096]))
-@settings(max_examples=25)
-def test_batching_changes_no_loss(passes: list[Pass], budget: int) -> None:
-    """Batch 1 equals batch N, and order in is order out."""
-    MODEL._batch_tokens = budget
-    alone = [MODEL.nll([each])[0] for each in passes]
-    assert MODEL.nll(passes) == pytest.approx(alone, rel=1e-4)
-    assert MODEL.nll(passes[::-1]) == pytest.approx(alone[::-1], rel=1e-4)
 
 
 def test_float32_holds_where_the_model_is_bfloat16() -> None:

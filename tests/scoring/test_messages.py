@@ -8,8 +8,8 @@ from star_agents.scoring.messages import (
     GREETING,
     LENGTH,
     LOAD,
+    ORDER,
     REPLY,
-    REQUEST,
     Codec,
     Embed,
     Embedded,
@@ -20,6 +20,8 @@ from star_agents.scoring.messages import (
     Ready,
     Score,
     Scored,
+    Withdraw,
+    Withdrawn,
     clean,
     encode,
 )
@@ -33,10 +35,15 @@ settings = st.builds(ScoringSettings, small=texts, large=st.none() | texts, max_
 
 dialogue = st.one_of(
     st.tuples(st.just(LOAD), st.builds(LoadScorer, settings, texts) | st.builds(LoadEmbedder, texts, texts)),
-    st.tuples(st.just(GREETING), st.builds(Ready, texts, st.integers(1, 9)) | st.builds(Failed, texts)),
     st.tuples(
-        st.just(REQUEST),
-        st.builds(Score, st.lists(samples).map(tuple)) | st.builds(Embed, st.lists(texts).map(tuple)),
+        st.just(GREETING),
+        st.builds(Ready, texts, st.integers(1, 9), st.dictionaries(texts, texts)) | st.builds(Failed, texts),
+    ),
+    st.tuples(
+        st.just(ORDER),
+        st.builds(Score, st.lists(samples).map(tuple))
+        | st.builds(Embed, st.lists(texts).map(tuple))
+        | st.builds(Withdraw, st.integers(0, 10**9)),
     ),
     st.tuples(
         st.just(REPLY),
@@ -46,7 +53,8 @@ dialogue = st.one_of(
             st.integers(0, 10**9),
             st.floats(0, 1e6),
         )
-        | st.builds(Embedded, st.lists(texts).map(tuple)),
+        | st.builds(Embedded, st.lists(texts).map(tuple))
+        | st.just(Withdrawn()),
     ),
 )
 

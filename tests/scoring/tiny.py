@@ -1,11 +1,13 @@
 """Random models of a few thousand weights and a tokenizer trained on one page: any architecture, no download."""
 
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
     BertConfig,
@@ -16,8 +18,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from star_agents.scoring.conventions import Pass
 from star_agents.scoring.model import LanguageModel
 from star_agents.scoring.tokens import Tokens
+
+torch.set_num_threads(1)  # models this small are quicker without threads that wait for each other
 
 BOS, EOS, HEADER = "<|bos|>", "<|eos|>", "<|user|>"
 CHAT_TEMPLATE = (
@@ -70,7 +75,7 @@ def tiny_tokenizer(**options: str | None) -> PreTrainedTokenizerFast:
 def tiny_network(config: PreTrainedConfig | None = None, seed: int = 0) -> PreTrainedModel:
     """A random causal model; a small Llama unless another config is given. Weights are large enough to matter."""
     torch.manual_seed(seed)
-    network = AutoModelForCausalLM.from_config(config or LlamaConfig(**SIZES))
+    network = AutoModelForCausalLM.from_config(deepcopy(config) or LlamaConfig(**SIZES))
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
@@ -79,11 +84,23 @@ def tiny_network(config: PreTrainedConfig | None = None, seed: int = 0) -> PreTr
 
 
 def tiny_model(
-    config: PreTrainedConfig | None = None, *, batch_tokens: int | None = None, seed: int = 0
+    config: PreTrainedConfig | None = None,
+    *,
+    batch_tokens: int | None = None,
+    seed: int = 0,
+    may_pack: bool = True,
 ) -> LanguageModel:
     """A loaded model as scorers have it."""
     network = tiny_network(config, seed)
-    return LanguageModel(network, Tokens(tiny_tokenizer(), network.config), batch_tokens)
+    return LanguageModel(network, Tokens(tiny_tokenizer(), network.config), batch_tokens, may_pack=may_pack)
+
+
+def reference_nll(network: PreTrainedModel, each: Pass) -> float:
+    """The textbook way: one sequence, all logits in float32."""
+    ids = torch.tensor([each.ids])
+    with torch.inference_mode():
+        logits = network(input_ids=ids[:, :-1]).logits[0].float()
+    return float(functional.cross_entropy(logits[each.start - 1 :], ids[0, each.start :]))
 
 
 def save_tiny(folder: Path, seed: int = 0) -> str:

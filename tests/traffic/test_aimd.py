@@ -146,6 +146,18 @@ def test_an_api_that_limits_calls_at_once_is_used_to_the_full(slots: int) -> Non
     assert share >= 0.97
 
 
+def test_calls_in_step_are_not_cut_to_nothing_by_their_own_pauses() -> None:
+    """All calls take equally long, refusals come at once, and the pause ends just before the answers make room."""
+    server = ConcurrencyLimitedApi(
+        constant(100.0), latency=lognormal(0.5, 0.0), refusal_s=0.002, retry_after=lambda _missing_s: 0.2
+    )
+    world, controller = World(), Aimd(ceiling=125)
+    crowd = Crowd(world, Pacer(controller), server)
+    crowd.begin()
+    world.run_until(120.0)
+    assert crowd.rate(30.0, 120.0) >= 0.9 * 200
+
+
 def test_tokens_a_minute_of_the_server_are_found_as_well() -> None:
     """A server that counts tokens is a rate limit like another."""
     server = RateLimitedApi(constant(10_000.0), 10.0, lognormal(2.0, 0.5), counts_tokens=True)
