@@ -9,7 +9,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from star_agents import __version__
-from star_agents.cli import export, mock_server, models, replay, schema, score, serve_run, simulate, status, validate
+from star_agents.cli import (
+    agents,
+    control,
+    export,
+    mock_server,
+    models,
+    replay,
+    schema,
+    score,
+    serve_run,
+    simulate,
+    status,
+    validate,
+)
 from star_agents.cli.exits import exit_code
 from star_agents.core.errors import ConfigError, StarError
 
@@ -23,6 +36,9 @@ app = typer.Typer(
 app.command("serve-run")(serve_run.serve_run)
 app.command("validate")(validate.validate)
 app.command("status")(status.status)
+for verb in (control.pause, control.resume, control.drain):
+    app.command()(verb)
+app.add_typer(agents.app, name="agents")
 app.command("export")(export.export)
 app.command("score")(score.score)
 app.command("simulate")(simulate.simulate)

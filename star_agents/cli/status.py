@@ -1,7 +1,5 @@
 """`star-agents status RUN`: where a run stands, asked of the running service or read from its folder."""
 
-import http.client
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from star_agents.storage.folder import RunFolder
-
-ASK_S = 5.0
 
 
 def status(
@@ -21,6 +17,7 @@ def status(
     """Show where a run stands and what it has cost, whether it is running or not."""
     import orjson
 
+    from star_agents.cli.agents import show_changes
     from star_agents.cli.runs import existing_run
 
     folder = existing_run(run)
@@ -36,6 +33,7 @@ def status(
     for pair in told["pairs"]:
         p = "base" if pair["p"] is None else f"p={pair['p']:.3f}"
         typer.echo(f"  {pair['pair']:<32} {p:<8} draws={pair['draws']} wins={pair['wins']}")
+    show_changes(told["changes"])
     if told.get("judging"):
         _show_judging(told)
     if told.get("bill"):
@@ -84,20 +82,12 @@ def _show_failures(folder: "RunFolder", *, as_json: bool) -> None:
 
 def _ask(folder: "RunFolder") -> dict[str, Any] | None:
     """What the running service says, or None where none answers."""
-    import orjson
+    from star_agents.client.connection import address_of, ask
+    from star_agents.core.errors import ServiceGoneError, ServiceRefusedError
 
-    from star_agents.service.api import read_address
-
-    address = read_address(folder.path)
-    if address is None:
-        return None
-    headers = {"Authorization": f"Bearer {address.token}"}
-    request = urllib.request.Request(address.url("/api/v1/status"), headers=headers)  # noqa: S310  # http on loopback
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # our own machine, never through a proxy
     try:
-        with opener.open(request, timeout=ASK_S) as reply:
-            told: dict[str, Any] = orjson.loads(reply.read())
-    except (OSError, ValueError, http.client.HTTPException):  # stale: another program may have the port now
+        told: dict[str, Any] = ask(address_of(folder.path), "GET", "/api/v1/status")
+    except (ServiceGoneError, ServiceRefusedError):  # stale: another program may have the port now
         return None
     return told
 

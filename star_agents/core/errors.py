@@ -59,6 +59,32 @@ class PortTakenError(StarError):
     reason = "port_taken"
 
 
+class NotNowError(StarError):
+    """A run is not in a state for what is asked of it; the message says which it is in."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "not_now"
+
+
+class ServiceGoneError(StarError):
+    """Nobody answers where a service is said to be; it may come back."""
+
+    retryable = True
+    blames: ClassVar[Blame] = "user"
+    reason = "service_gone"
+
+
+class ServiceRefusedError(StarError):
+    """A service says no; `status` is the HTTP status of its answer."""
+
+    blames: ClassVar[Blame] = "user"
+    reason = "service_refused"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StoreError(StarError):
     """The store cannot be trusted to hold what it was told: stop at once, never go on without a journal."""
 

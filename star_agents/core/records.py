@@ -98,12 +98,16 @@ class PairWeights:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A change of the pool during a run: the version that it made, what joined, what left, and why."""
+    """A change of the pool during a run: the version that it made, what joined, what left, and why.
+
+    `agents` are those that the config did not know when they joined.
+    """
 
     version: int
     added: tuple[AgentPair, ...] = ()
     retired: tuple[AgentPair, ...] = ()
     reason: str = ""
+    agents: tuple[Agent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

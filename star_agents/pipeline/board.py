@@ -50,6 +50,7 @@ class Board:
         self._begun = 0
         self._batches_shown = 0
         self._unshown: deque[Update] = deque()
+        self._is_held = False
         self._has_moved = asyncio.Event()
 
     async def enter(self) -> None:
@@ -90,6 +91,11 @@ class Board:
         self.max_in_flight = max_in_flight
         self._has_moved.set()
 
+    def hold(self, *, is_held: bool) -> None:
+        """Let no seed enter until it is told otherwise; those in flight go on."""
+        self._is_held = is_held
+        self._has_moved.set()
+
     def publish(self, update: Update) -> None:
         """Show the next version; its seeds have left. Called after the update is durable, never before.
 
@@ -110,6 +116,8 @@ class Board:
         self._has_moved.set()
 
     def _may_enter(self) -> bool:
+        if self._is_held:
+            return False
         taken = self.num_out if self.cadence.in_order else self.in_flight
         return taken < self.max_in_flight and self.cadence.may_plan(self._entered, self._entered - self.in_flight)
 

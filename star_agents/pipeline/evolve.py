@@ -14,6 +14,7 @@ from typing import Literal
 from star_agents.core.errors import ConfigError
 from star_agents.core.ports import Store
 from star_agents.core.records import (
+    Agent,
     AgentPair,
     Epoch,
     Graded,
@@ -66,6 +67,8 @@ class Evolver:
     base: tuple[AgentPair, ...]
     tally: Tally
     last: Graded | None = field(default=None)
+    changes: list[Epoch] = field(default_factory=list)
+    """Changes of the pool since this start, oldest first."""
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _group: asyncio.TaskGroup | None = field(default=None, init=False)
 
@@ -86,12 +89,17 @@ class Evolver:
                 self._group = None
 
     async def change(
-        self, *, add: Sequence[AgentPair] = (), retire: Sequence[AgentPair] = (), reason: str
+        self,
+        *,
+        add: Sequence[AgentPair] = (),
+        retire: Sequence[AgentPair] = (),
+        reason: str,
+        agents: Sequence[Agent] = (),
     ) -> PairWeights:
         """Change the pool between two batches; returns the weights when the change is durable and shown.
 
         Whoever is cancelled while waiting has changed the pool all the same, or not at all. That the agents of a
-        pair exist is for the caller to see to.
+        pair exist is for the caller to see to; `agents` are those of them that the config does not know.
 
         Raises:
             ConfigError: the change cannot be made, with every reason; or the run is over.
@@ -99,7 +107,7 @@ class Evolver:
         """
         if self._group is None:
             raise ConfigError("the run is not running: change the pool of one that is")
-        wanted = Epoch(0, tuple(add), tuple(retire), reason)
+        wanted = Epoch(0, tuple(add), tuple(retire), reason, tuple(agents))
         done = await asyncio.shield(self._group.create_task(self._change(wanted), name="change of the pool"))
         if isinstance(done, ConfigError):
             raise done
@@ -116,6 +124,7 @@ class Evolver:
                 return error
             after = epochs.apply(weights, epoch, self.rule)
             await self._commit(Update(after, (), (), epochs.count(self.tally, epoch), epoch))
+            self.changes.append(epoch)
             log.warning("version %d changes the pool: %s", epoch.version, epoch.reason)
             return after
 

@@ -29,8 +29,10 @@ from star_agents.scoring.zoo import resolve
 from star_agents.service import wiring
 from star_agents.service.bill import spent_on
 from star_agents.service.engine import Engine, seeds_by_source
+from star_agents.service.going_on import check_folder
 from star_agents.service.intake import Intake, Outlook, worst_seed
-from star_agents.service.job import Inputs, Job, check_folder, gather_inputs
+from star_agents.service.job import Inputs, Job, gather_inputs
+from star_agents.service.pool_resume import check_open
 from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
 from star_agents.service.sizing import Sizer
 from star_agents.service.stages import Ports, board_of, evolver_of, stages_of
@@ -55,9 +57,10 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     settings = job.settings
     report("reading the seeds")
     inputs = await gather_inputs(settings, job.environ)
-    await asyncio.to_thread(check_folder, job, inputs)
+    inputs = await asyncio.to_thread(check_folder, job, inputs)
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
         recovered = await store.load(capacity=settings.memory.capacity)
+        check_open(recovered.open_plans, inputs.agents)
         source = await _open_source(job, recovered)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)

@@ -1,12 +1,12 @@
 """An assembled run: what the lifecycle drives and what a snapshot reads."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from star_agents.core.errors import ConfigError
-from star_agents.core.records import AgentPair, PairWeights, Plan, RowSource, Tally
+from star_agents.core.records import Epoch, PairWeights, Plan, RowSource, Tally
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.purse import Purse
 from star_agents.endpoints.servers.replicas import LocalReplicas
@@ -17,6 +17,7 @@ from star_agents.scoring.pool import ScorerPool
 from star_agents.service.bill import Bill, BudgetStatus, bill, budget_status
 from star_agents.service.intake import Intake
 from star_agents.service.job import Inputs, Job
+from star_agents.service.pool_request import Cast, PoolRequest, resolve
 from star_agents.service.sizing import Sizer
 from star_agents.service.wiring import prices_of
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
@@ -48,25 +49,46 @@ class Engine:
     scorer: ScorerPool
     servers: tuple[LocalReplicas, ...]
     source: Seeds
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
         """Run the graph; see `Graph.run`."""
         await self.graph.run(self.reopened)
 
-    async def change_pool(
-        self, *, add: Sequence[AgentPair] = (), retire: Sequence[AgentPair] = (), reason: str
-    ) -> PairWeights:
-        """Add pairs of known agents to the pool, or retire some, between two batches; see `Evolver.change`.
+    async def change_pool(self, request: PoolRequest) -> Epoch:
+        """Change the pool between two batches; returns what was done, which is durable then and shown.
 
         Raises:
             ConfigError: the change cannot be made, with every reason.
             StoreError: it could not be made durable; the run ends.
         """
-        agents = self.inputs.agents
-        problems = [f"pair {pair}: there is no such agent" for pair in add if not agents.know(pair)]
-        if problems:
-            raise ConfigError(*problems)
-        return await self.evolver.change(add=add, retire=retire, reason=reason)
+        async with self._changing:  # names are worked out against a pool that stays as it is until they are acted on
+            change = resolve(request, self._cast())
+            for agent in change.agents:
+                self.inputs.agents.admit(agent)  # before the pair is shown: planning may draw it in the same breath
+            try:
+                await self.evolver.change(
+                    add=change.add, retire=change.retire, reason=change.reason, agents=change.agents
+                )
+            except ConfigError:
+                for agent in change.agents:
+                    self.inputs.agents.dismiss(agent)
+                raise
+            return self.evolver.changes[-1]
+
+    def _cast(self) -> Cast:
+        return Cast(
+            settings=self.job.settings,
+            templates=self.inputs.templates,
+            agents=self.inputs.agents,
+            base=self.inputs.base,
+            pool=self.board.weights.pairs,
+        )
+
+    @property
+    def changes(self) -> tuple[Epoch, ...]:
+        """Every change of the pool, over all starts, oldest first."""
+        return (*self.begun.epochs, *self.evolver.changes)
 
     async def export(self) -> Exported:
         """Write the data set of everything learnt so far, and the calls that failed for good.

@@ -84,7 +84,29 @@ def differences(begun: str, now: str) -> list[str]:
 
     A key that the version which recorded `begun` did not have counts with its default of today.
     """
-    before, after = _identity(_completed(begun)), _identity(now)
+    return _lines(_completed(begun), now)
+
+
+def differences_besides_pool(begun: str, now: str) -> list[str]:
+    """The same, leaving out which pairs are in the pool, and agents that only one of the two knows."""
+    before, after = orjson.loads(_completed(begun)), orjson.loads(now)
+    for section in ("instruction", "response"):
+        _keep_shared(before["agents"], after["agents"], section)
+    _keep_shared(before, after, "prompt_files")
+    for config in (before, after):
+        config["pairs"].pop("pool", None)
+    return _lines(orjson.dumps(before).decode(), orjson.dumps(after).decode())
+
+
+def _keep_shared(before: dict[str, Any], after: dict[str, Any], key: str) -> None:
+    """Leave in two mappings at `key` the names that both have."""
+    shared = before.get(key, {}).keys() & after.get(key, {}).keys()
+    for config in (before, after):
+        config[key] = {name: value for name, value in config.get(key, {}).items() if name in shared}
+
+
+def _lines(begun: str, now: str) -> list[str]:
+    before, after = _identity(begun), _identity(now)
     return [
         f"{path}: was {_show(before.get(path))}, is {_show(after.get(path))}"
         for path in sorted(before.keys() | after.keys())

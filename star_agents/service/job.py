@@ -2,24 +2,22 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from star_agents.core import clock
 from star_agents.core.cast import Agents
-from star_agents.core.errors import ConfigError, RunExistsError
+from star_agents.core.errors import ConfigError
 from star_agents.core.records import Agent, AgentPair
 from star_agents.policy.probes import GoldPair
 from star_agents.policy.prompts import Prompts
 from star_agents.service import judging, wiring
-from star_agents.service.identity import differences, fingerprint, record
+from star_agents.service.identity import fingerprint, record
 from star_agents.service.secret_refs import EndpointSecrets, resolve_secrets
 from star_agents.service.settings import Settings
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.migration import adopt, migrate
-from star_agents.storage.recovery import read_standing
 from star_agents.storage.seeds import open_seeds
 
 T = TypeVar("T")
@@ -50,6 +48,8 @@ class Inputs:
     pool: tuple[AgentPair, ...]
     num_seeds: int
     manifest: Manifest
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """Texts of template files, by the name the config uses."""
     gold: tuple[GoldPair, ...] = ()
     """What the judge's probes are drawn from; empty where there are none."""
 
@@ -102,35 +102,8 @@ def _inputs(
         pool=wiring.pool_of(settings.pairs, settings.agents),
         num_seeds=num_seeds,
         manifest=_manifest(settings, texts, input_sha256),
+        templates=texts,
     )
-
-
-def check_folder(job: Job, inputs: Inputs) -> None:
-    """Refuse to mix two runs in one folder; one in which nothing was planned yet is no run. Blocks.
-
-    A run of an earlier version that is to be gone on with is brought up to date.
-
-    Raises:
-        RunExistsError: a run is there and nobody said to go on with it.
-        ConfigError: it is another run; one line for each setting that differs.
-    """
-    if not job.folder.is_begun():
-        return
-    if job.resume:
-        migrate(job.folder.database)
-    standing = read_standing(job.folder.database)
-    if standing.next_seed == 0:
-        job.folder.forget()
-        return
-    if not job.resume:
-        raise RunExistsError(
-            f"{job.folder.path} holds a run ({standing.finished} of {inputs.num_seeds} seeds done): "
-            "add --resume to go on with it, or name another run.dir"
-        )
-    if changed := differences(standing.manifest.config, inputs.manifest.config):
-        raise ConfigError(*(f"{line}; restore it, or start a new run in another run.dir" for line in changed))
-    if standing.manifest.fingerprint != inputs.manifest.fingerprint:
-        adopt(job.folder.database, inputs.manifest)  # the same run, told in the keys of a later version
 
 
 def _manifest(settings: Settings, texts: dict[str, str], input_sha256: str) -> Manifest:

@@ -61,10 +61,20 @@ def cost_of(settings: Settings) -> Cost:
 
     One unit for all, so that costs can be compared. What the server did not count has no known cost.
     """
+    return _Meter(_rates(settings)).cost
+
+
+def teaches_by_dollars(settings: Settings) -> bool:
+    """Whether what is learnt depends on the prices of endpoints."""
+    return settings.evolution.reward == "quality_per_cost" and bool(_rates(settings))
+
+
+def _rates(settings: Settings) -> dict[str, Rates]:
+    """Prices by endpoint, or nothing where an agent's endpoint has none."""
     agents = (*settings.agents.instruction.values(), *settings.agents.response.values())
     prices = {agent.endpoint: wiring.price_of(settings.endpoints[agent.endpoint]) for agent in agents}
     rates = {name: price.rates() for name, price in prices.items() if price is not None}
-    return _Meter(rates if len(rates) == len(prices) else {}).cost
+    return rates if len(rates) == len(prices) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,12 @@ from typing import Any
 from star_agents.core import clock
 from star_agents.endpoints.servers import orphans
 from star_agents.service import api
+from star_agents.service.address import Address
 from star_agents.service.assembly import assembled
 from star_agents.service.bill import out_of_budget
 from star_agents.service.causes import leading
 from star_agents.service.collector import rare_collections
+from star_agents.service.control import Control, Levers
 from star_agents.service.engine import Engine
 from star_agents.service.intake import Intake
 from star_agents.service.job import Job
@@ -64,6 +66,7 @@ class Lifecycle:
         self._starting: asyncio.Task[Any] | None = None
         self._engine: Engine | None = None
         self._ending: Ending | None = None
+        self._was_signalled = False
         self._rate = RateMeter()
         self._seeds_per_s = 0.0
 
@@ -90,7 +93,7 @@ class Lifecycle:
         """Start, work and export; a stop during the start is an ending too."""
         self._starting = asyncio.current_task()
         try:
-            async with assembled(self._job, self._report) as engine, self._served():
+            async with self._served(), assembled(self._job, self._report) as engine:
                 self._starting, self._engine = None, engine
                 return await self._work(engine)
         except asyncio.CancelledError:
@@ -99,9 +102,20 @@ class Lifecycle:
             self._starting.uncancel()
             return Result(Ending.STOPPED, self.status())
 
-    def _served(self) -> contextlib.AbstractAsyncContextManager[api.Address]:
-        section = self._job.settings.service
-        return api.serve(section.host, section.port, self._job.folder.path, self.status)
+    def _served(self) -> contextlib.AbstractAsyncContextManager[Address]:
+        section, job = self._job.settings.service, self._job
+        place = api.Place(host=section.host, port=section.port, run_dir=job.folder.path, environ=job.environ)
+        levers = Levers(status=self.status, engine=lambda: self._engine, move=self._move)
+        return api.serve(place, Control(levers))
+
+    def _move(self, phase: Phase) -> None:
+        """What somebody outside asks for; only of a run that has begun."""
+        assert self._engine is not None  # noqa: S101  # Control sees to it
+        if phase is Phase.DRAINING:
+            self._stop(self._engine)
+        else:
+            self._phase = phase
+            self._engine.board.hold(is_held=phase is Phase.PAUSED)
 
     async def _work(self, engine: Engine) -> Result:
         self._phase = Phase.RUNNING
@@ -162,14 +176,20 @@ class Lifecycle:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: int) -> None:
-        if self._ending is Ending.STOPPED:
+        if self._was_signalled:
             self._leave(number)
+        self._was_signalled = True
         log.warning("%s: stopping cleanly; once more leaves at once", signal.Signals(number).name)
         if self._engine is not None:
-            self._drain(self._engine, Ending.STOPPED)
+            self._stop(self._engine)
         elif self._starting is not None:
             self._ending = Ending.STOPPED
             self._starting.cancel()
+
+    def _stop(self, engine: Engine) -> None:
+        """Drain on request, once: whoever asks again changes nothing, the deadline least of all."""
+        if self._ending is not Ending.STOPPED:
+            self._drain(engine, Ending.STOPPED)
 
     def _drain(self, engine: Engine, ending: Ending) -> None:
         self._ending = ending

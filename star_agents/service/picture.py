@@ -4,6 +4,7 @@ from collections import deque
 
 from star_agents.core.records import (
     Candidate,
+    Epoch,
     Graded,
     PairWeights,
     RowSource,
@@ -13,7 +14,7 @@ from star_agents.policy.weights import uniform
 from star_agents.service.bill import bill, recorded_prices
 from star_agents.service.engine import Engine
 from star_agents.service.judge_status import judge_status, recorded_swap
-from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.status import LastRow, PairStatus, Phase, PoolChange, RunStatus
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
 
@@ -51,6 +52,7 @@ def picture(
         bill=engine.bill(),
         judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
+        changes=tuple(map(pool_change, engine.changes)),
     )
 
 
@@ -75,6 +77,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         events=dict(standing.tally.events),
         bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
         judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
+        changes=tuple(map(pool_change, standing.epochs)),
     )
 
 
@@ -114,6 +117,17 @@ def pair_lines(tally: Tally, before: PairWeights, after: PairWeights) -> tuple[P
             p=now.get(str(item.pair)),
         )
         for item in tally.pairs
+    )
+
+
+def pool_change(epoch: Epoch) -> PoolChange:
+    """A change of the pool in names."""
+    return PoolChange(
+        version=epoch.version,
+        added=tuple(map(str, epoch.added)),
+        retired=tuple(map(str, epoch.retired)),
+        agents=tuple(f"{agent.role}:{agent.name}" for agent in epoch.agents),
+        reason=epoch.reason,
     )
 
 

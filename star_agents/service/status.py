@@ -21,6 +21,7 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     DRAINING = "draining"
     FINISHED = "finished"
     RESTING = "not running"
@@ -46,6 +47,17 @@ class PairStatus:
     mean_pi: float | None
     p_before: float | None
     p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolChange:
+    """A change of the pool during the run: the version of the weights that it made, and why. `agents` were new."""
+
+    version: int
+    added: tuple[str, ...]
+    retired: tuple[str, ...]
+    agents: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +101,5 @@ class RunStatus:
     budget: BudgetStatus | None = None
     """None where there is no ceiling."""
     judging: JudgeStatus | None = None
+    changes: tuple[PoolChange, ...] = ()
+    """Of the pool, over all starts, oldest first."""

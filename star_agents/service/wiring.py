@@ -58,11 +58,11 @@ def agents_of(settings: Settings, prompts: Mapping[str, str]) -> Agents:
     """Instruction and response agents by name; `prompts` are the texts of template files."""
     return Agents(
         {
-            name: _agent(name, Role.INSTRUCTION, section, settings, prompts)
+            name: agent_of(name, Role.INSTRUCTION, section, settings, prompts)
             for name, section in settings.agents.instruction.items()
         },
         {
-            name: _agent(name, Role.RESPONSE, section, settings, prompts)
+            name: agent_of(name, Role.RESPONSE, section, settings, prompts)
             for name, section in settings.agents.response.items()
         },
     )
@@ -77,7 +77,7 @@ def judge_of(settings: Settings, prompts: Mapping[str, str]) -> Agent:
         temperature=section.temperature,
         max_tokens=section.max_tokens,
     )
-    return _agent("judge", Role.JUDGE, as_agent, settings, prompts)
+    return agent_of("judge", Role.JUDGE, as_agent, settings, prompts)
 
 
 def prompts_of(section: JudgeSection, texts: Mapping[str, str]) -> Prompts:
@@ -90,7 +90,12 @@ def prompts_of(section: JudgeSection, texts: Mapping[str, str]) -> Prompts:
     return Prompts(texts, pairwise=section.prompt, pairwise_data=section.prompt_data, tie_margin=margin)
 
 
-def _agent(name: str, role: Role, section: AgentSection, settings: Settings, prompts: Mapping[str, str]) -> Agent:
+def agent_of(name: str, role: Role, section: AgentSection, settings: Settings, prompts: Mapping[str, str]) -> Agent:
+    """An agent as its section has it.
+
+    Raises:
+        ConfigError: its prompt is neither shipped nor among `prompts`.
+    """
     params = SamplingParams(section.max_tokens, section.temperature, section.top_p, tuple(section.stop))
     model = settings.endpoints[section.endpoint].model
     version = agent_version(role=role, prompt=section.prompt, custom=prompts, model=model, params=params)

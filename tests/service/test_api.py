@@ -14,8 +14,10 @@ from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import Channel
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
-from star_agents.service.api import ADDRESS_FILE, Address, read_address, serve
+from star_agents.service.address import ADDRESS_FILE, Address, read_address
+from star_agents.service.api import Place, serve
 from star_agents.service.bill import bill, budget_status
+from star_agents.service.control import Control, Levers
 from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.spending import Account, Spend
 from star_agents.traffic.budget import Budget
