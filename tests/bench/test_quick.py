@@ -82,7 +82,8 @@ def test_pipeline() -> None:
     """The run with both scores every candidate, and each of the two is also run alone."""
     (row,) = quick("pipeline")["rows"]
     assert row["samples"] > 0
-    assert min(row["together s"], row["generation alone s"], row["scoring alone s"]) > 0
+    for measured in ("together s", "generation alone s", "scoring alone s"):
+        assert float(row[measured].split()[0]) > 0
 
 
 def test_scoring_scale() -> None:
