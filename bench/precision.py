@@ -116,11 +116,12 @@ def options_of() -> argparse.Namespace:
 def child(name: str, options: argparse.Namespace, folder: Path) -> AbstractContextManager[Child]:
     """The process of one model."""
     from bench.scorers.models import find_model
+    from star_agents.scoring.child import WORKER_ENVIRON
     from star_agents.scoring.cores import usable_cores
 
     model = find_model(name, folder, rows.texts_of(rows.rows_of()))
     task = {"model": model, "device": options.device, "dtype": F32, "request": SAMPLES_PER_REQUEST}
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1"} | WORKER_ENVIRON
     environ["OMP_NUM_THREADS"] = str(usable_cores())
     command = [sys.executable, "-m", "bench.scorers.precise", json.dumps(task)]
     return Child.started(command, folder / f"{name}.log", environ)

@@ -138,14 +138,15 @@ def measured(model: str, profiles: Sequence[Profile], options: argparse.Namespac
 
 @contextmanager
 def started(method: str, model: str, options: argparse.Namespace, folder: Path) -> Iterator[Child]:
-    """A method's process. Ours has the environment of a worker, the others have what anyone has."""
+    """A method's process. Ours and the peak have the environment of a worker, the others have what anyone has."""
+    from star_agents.scoring.child import WORKER_ENVIRON
     from star_agents.scoring.cores import usable_cores
 
     task = {"model": model, "device": options.device, "dtype": options.dtype, "request": options.request}
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     environ["OMP_NUM_THREADS"] = str(usable_cores())
-    if method == "ours":
-        environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if method in {"ours", "peak"}:
+        environ |= WORKER_ENVIRON
     script = [sys.executable, "-m", f"bench.scorers.{method}", json.dumps(task)]
     with Child.started(script, folder / f"{method}.log", environ) as child:
         yield child
