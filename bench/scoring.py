@@ -92,7 +92,7 @@ def options_of() -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", help="a packaged name, a folder, or a shape: tiny, llama-1b")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of all methods; bfloat16 on a GPU")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of all methods; bfloat16 on a GPU")
     parser.add_argument("--profiles", nargs="*", choices=PROFILES, default=PROFILES[:3])
     parser.add_argument("--data", type=Path, help="rows in Alpaca's format, instead of those of the repository")
     parser.add_argument("--count", type=int, help="samples of each profile")
