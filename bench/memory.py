@@ -1,15 +1,20 @@
-"""The memory bank at a million entries: what an insert, a forgetting insert and a pool cost, and what the index misses.
+"""The memory bank at a million entries: what rebuilding, an insert, forgetting and a pool cost, and what it misses.
 
     python -m bench.memory [--entries N ...] [--like FILE.npy] [--save] [--quick]
 
 Entries lie as sentence embeddings do: around many topics, in a space of fewer dimensions than they have numbers. With
 `--like`, embeddings of real instructions (float32, one a row) are varied instead: each entry is one of them moved by
 the difference of two others. Between queries a table larger than any cache is read, as a run does other things too.
-Times are of the CPU: what others do on a shared machine is no cost of ours. The last column is by the clock.
+
+The bank is rebuilt as a resumed run does it, filled on until its newest generation is all but full, which is when it
+holds most, asked, and filled on until it drops its oldest generation. Rebuilding is by the clock, on all cores; other
+times are of the CPU: what others do on a shared machine is no cost of ours. The last column is by the clock again.
 """
 
 import gc
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
@@ -17,16 +22,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.harness.report import Report, parser_of
+from bench.harness.report import OURS, Report, parser_of
 from star_agents.core.records import AgentPair, MemoryEntry
-from star_agents.policy.memory import MemoryBank
+from star_agents.policy.memory import GENERATIONS, MemoryBank
 
 NDIM, LATENT, TOPICS = 384, 48, 5_000
 BLOCK = 50_000
 NEIGHBOURS = 10
 QUERIES, CHECKED = 1_000, 200
 QUERY_NUMBER = 2**32 - 1
-FORGOTTEN = 50_000
+INSERTED = 20_000
 VARIED = 0.45 / 2**0.5
 
 Vectors = npt.NDArray[np.float32]
@@ -51,6 +56,22 @@ class World:
             latent = self._topics[rng.integers(0, TOPICS, count)] + 0.6 * rng.normal(size=(count, LATENT))
             vectors = latent.astype(np.float32) @ self._axes + rng.normal(size=(count, NDIM)).astype(np.float32)
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype="<f4")
+
+    def blocks(self, first: int, end: int) -> Iterator[tuple[int, Vectors]]:
+        """Entries `first` up to `end`, a block at a time, each with the number of its first."""
+        while first < end:
+            block, at = divmod(first, BLOCK)
+            vectors = self.draw(BLOCK, block)[at : at + end - first]
+            yield first, vectors
+            first += len(vectors)
+
+    def entries(self, first: int, end: int) -> list[MemoryEntry]:
+        """The same as entries, each with a pair of its own, so that a pool tells which were found."""
+        return [
+            MemoryEntry(number, AgentPair("keep", str(number)), 0.5, vector.tobytes())
+            for start, vectors in self.blocks(first, end)
+            for number, vector in enumerate(vectors, start)
+        ]
 
 
 class Nearest:
@@ -90,40 +111,49 @@ def main() -> None:
         command=f"python -m bench.memory --entries {sizes}" + (" --like FILE" if options.like else ""),
         rows=[measured(entries, options.like) for entries in options.entries],
         notes=[
-            "Times in milliseconds, p50 / p99 / largest. `fill` is what a resumed run takes to build the bank, in s."
+            "Times in milliseconds, p50 / p99 / largest; `drop` is the insert that drops a generation.",
+            f"`rebuild` is what a resumed run takes, in s by the clock on {os.cpu_count()} cores.",
         ],
+        packages=(*OURS, "usearch", "numpy"),
     ).show(save=options.save)
 
 
 def measured(entries: int, like: Path | None) -> dict[str, Any]:
-    """Fill a bank, make it forget, and ask it: a line of the table."""
+    """Rebuild a bank, fill it on, ask it, and make it drop a generation: a line of the table."""
     world, bank = World(like), MemoryBank(entries, NEIGHBOURS, -1.0)
-    forgotten = min(FORGOTTEN, entries // 2)
-    filling = np.array([took for first in range(0, entries, BLOCK) for took in _fill(bank, world, entries, first)])
-    forgetting = np.array(list(_add(bank, world.draw(forgotten, entries), entries)))
+    span = -(-entries // GENERATIONS)
+    inserted = min(INSERTED, span // 2)
+    before, most = entries + span - inserted, entries + span
+    rebuilding = _rebuild(bank, world.entries(0, entries))
+    bank.fill(world.entries(entries, before))
+    inserting = np.array(list(_add(bank, world.entries(before, most))))
     queries = world.draw(QUERIES, QUERY_NUMBER)
     asking, pools = _ask(bank, queries)
-    nearest = _truth(world, queries[:CHECKED], entries, forgotten)
+    nearest = _truth(world, queries[:CHECKED], span, most)
     recall = sum(nearest.found(row, pool) for row, pool in enumerate(pools[:CHECKED])) / (CHECKED * NEIGHBOURS)
+    (dropping,) = _add(bank, world.entries(most, most + 1))
     return {
         "entries": len(bank),
-        "fill s": round(float(filling.sum()) / 1e3, 1),
-        "insert": _spread(filling[-forgotten:]),
-        "insert into a full bank": _spread(forgetting),
+        "rebuild": round(rebuilding, 1),
+        "insert": _spread(inserting),
+        "drop": round(dropping, 1),
         "pool of 10": _spread(asking[:, 0]),
-        "the same, by the clock": _spread(asking[:, 1]),
         "recall": round(recall, 3),
+        "pool, by the clock": _spread(asking[:, 1]),
     }
 
 
-def _fill(bank: MemoryBank, world: World, entries: int, first: int) -> Iterator[float]:
-    return _add(bank, world.draw(min(BLOCK, entries - first), first), first)
+def _rebuild(bank: MemoryBank, entries: Sequence[MemoryEntry]) -> float:
+    """Seconds by the clock."""
+    start = perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        bank.fill(entries, threads.map)
+    return perf_counter() - start
 
 
-def _add(bank: MemoryBank, vectors: Vectors, first: int) -> Iterator[float]:
-    """Milliseconds of each insert. Every entry has a pair of its own, so that a pool tells which entries were found."""
-    for number, vector in enumerate(vectors, first):
-        entry = MemoryEntry(number, AgentPair("keep", str(number)), 0.5, vector.tobytes())
+def _add(bank: MemoryBank, entries: Sequence[MemoryEntry]) -> Iterator[float]:
+    """Milliseconds of each insert."""
+    for entry in entries:
         start = thread_time()
         bank.add(entry)
         yield (thread_time() - start) * 1e3
@@ -142,15 +172,11 @@ def _ask(bank: MemoryBank, queries: Vectors) -> tuple[npt.NDArray[np.float64], l
     return np.array(took), pools
 
 
-def _truth(world: World, queries: Vectors, entries: int, forgotten: int) -> Nearest:
-    """Of what the bank still holds: all but the first `forgotten`."""
+def _truth(world: World, queries: Vectors, first: int, end: int) -> Nearest:
+    """Of entries `first` up to `end`."""
     nearest = Nearest(queries)
-    for first in range(0, entries, BLOCK):
-        vectors = world.draw(min(BLOCK, entries - first), first)
-        held = max(first, forgotten)
-        if held < first + len(vectors):
-            nearest.look_at(vectors[held - first :], held)
-    nearest.look_at(world.draw(forgotten, entries), entries)
+    for number, vectors in world.blocks(first, end):
+        nearest.look_at(vectors, number)
     return nearest
 
 

@@ -1,4 +1,4 @@
-"""Which parts of a model may be rounded to bfloat16 before the order of the scores changes, and what that gains.
+"""Which parts of a model may be rounded to half precision before the order of the scores changes, and what that gains.
 
     python -m bench.precision [--small NAME] [--large NAME] [--device D] [--rows N] [--sets N] [--save] [--quick]
 
@@ -8,7 +8,8 @@ setting with a rank correlation of 0.995 with float32 in both is what a device s
 
 Parts: `products` are the matrix products of the layers, `head` that with the output matrix, `body` is all else (the
 sum through the layers, norms, attention). The last softmax is float32 always. Rows with `short` score responses of at
-most so many characters in float32 and the others in the setting named.
+most so many characters in float32 and the others in the setting named. A CPU computes float16 as a GPU does, more
+slowly: operands are rounded, and multiplied as float32.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from star_agents.scoring.sample_crew import SAMPLES_PER_REQUEST
 WANTED = 0.995
 BINS = (5, 15, 50, 150)
 """Upper ends of the bins of response tokens."""
-F32, BF16 = "float32", "bfloat16"
+F32, BF16, F16 = "float32", "bfloat16", "float16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ SETTINGS = (
     Setting(name="bfloat16, float32 head", body=BF16, products=BF16, head=F32),
     Setting(name="bfloat16 products and head", body=F32, products=BF16, head=BF16),
     PRODUCTS,
+    Setting(name="float16 products and head", body=F32, products=F16, head=F16),
     replace(PRODUCTS, name="bfloat16 products, short float32", short=150),
 )
 
@@ -116,11 +118,12 @@ def options_of() -> argparse.Namespace:
 def child(name: str, options: argparse.Namespace, folder: Path) -> AbstractContextManager[Child]:
     """The process of one model."""
     from bench.scorers.models import find_model
+    from star_agents.scoring.child import WORKER_ENVIRON
     from star_agents.scoring.cores import usable_cores
 
     model = find_model(name, folder, rows.texts_of(rows.rows_of()))
     task = {"model": model, "device": options.device, "dtype": F32, "request": SAMPLES_PER_REQUEST}
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1"} | WORKER_ENVIRON
     environ["OMP_NUM_THREADS"] = str(usable_cores())
     command = [sys.executable, "-m", "bench.scorers.precise", json.dumps(task)]
     return Child.started(command, folder / f"{name}.log", environ)

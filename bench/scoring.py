@@ -92,7 +92,7 @@ def options_of() -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--model", help="a packaged name, a folder, or a shape: tiny, llama-1b")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of all methods; bfloat16 on a GPU")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of all methods; bfloat16 on a GPU")
     parser.add_argument("--profiles", nargs="*", choices=PROFILES, default=PROFILES[:3])
     parser.add_argument("--data", type=Path, help="rows in Alpaca's format, instead of those of the repository")
     parser.add_argument("--count", type=int, help="samples of each profile")
@@ -138,14 +138,15 @@ def measured(model: str, profiles: Sequence[Profile], options: argparse.Namespac
 
 @contextmanager
 def started(method: str, model: str, options: argparse.Namespace, folder: Path) -> Iterator[Child]:
-    """A method's process. Ours has the environment of a worker, the others have what anyone has."""
+    """A method's process. Ours and the peak have the environment of a worker, the others have what anyone has."""
+    from star_agents.scoring.child import WORKER_ENVIRON
     from star_agents.scoring.cores import usable_cores
 
     task = {"model": model, "device": options.device, "dtype": options.dtype, "request": options.request}
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     environ["OMP_NUM_THREADS"] = str(usable_cores())
-    if method == "ours":
-        environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if method in {"ours", "peak"}:
+        environ |= WORKER_ENVIRON
     script = [sys.executable, "-m", f"bench.scorers.{method}", json.dumps(task)]
     with Child.started(script, folder / f"{method}.log", environ) as child:
         yield child

@@ -54,7 +54,7 @@ def score(
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda:0,cuda:1,...")] = "auto",
     large_device: Annotated[str | None, typer.Option(help="Devices of its own for the large model.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes on each device.")] = 1,
-    dtype: Annotated[Dtype, typer.Option(help="auto: bfloat16 on a GPU, float32 on a CPU.")] = Dtype.AUTO,
+    dtype: Annotated[Dtype, typer.Option(help="auto: float16 on a GPU, float32 on a CPU.")] = Dtype.AUTO,
     max_tokens: Annotated[int, typer.Option(min=16, help="Prompt and response together; for `exact`.")] = 2048,
     texts: Annotated[bool, typer.Option("--texts", help="Write the texts beside their scores.")] = False,
     select: Annotated[Select | None, typer.Option(help="Write the best rows of DATA, too: best by what?")] = None,

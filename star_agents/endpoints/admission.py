@@ -1,4 +1,7 @@
-"""The queue in front of one endpoint: calls go in when pace and route allow it, first come, first served.
+"""The queue in front of one endpoint: calls go in when pace and route allow it, those of the oldest seed first.
+
+So a seed that was begun is brought to its end before others take its place: the scorer gets work from the first
+moments on, the judge's calls do not pile up behind answers that nobody waits for yet, and less is in flight.
 
 Laws: a permit that was given is given back exactly once, cancelled or not; between entering and leaving the
 block there is no other way out. Whether a call may start is decided by `Pacer` and `Router`, which know no
@@ -6,8 +9,9 @@ tasks; here it is waited for, with one timer and no polling.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -34,17 +38,17 @@ class Permit:
     call) proves nothing about the replica.
     """
 
-    __slots__ = ("_admission", "affinity", "avoid", "is_settled", "max_output", "route", "sent_at", "tokens", "used")
+    __slots__ = ("_admission", "avoid", "is_settled", "max_output", "route", "seed", "sent_at", "tokens", "used")
 
     route: Route
     sent_at: float
     """Set when the permit is given."""
 
-    def __init__(self, admission: "Admission", tokens: int, max_output: int, affinity: int, avoid: int | None) -> None:
+    def __init__(self, admission: "Admission", tokens: int, max_output: int, seed: int, avoid: int | None) -> None:
         self._admission = admission
         self.tokens = tokens
         self.max_output = max_output
-        self.affinity = affinity
+        self.seed = seed
         self.avoid = avoid
         self.is_settled = False
         self.used: Usage | None = None
@@ -96,20 +100,22 @@ class Admission:
         self.pacer = pacer
         self.router = router
         self._refusal = refusal
-        self._waiters: deque[tuple[Permit, asyncio.Future[None]]] = deque()
+        self._waiters: list[tuple[int, int, Permit, asyncio.Future[None]]] = []
+        """A heap, by seed and then by arrival."""
+        self._arrivals = count()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a permit."""
-        return sum(not waiter.done() for _, waiter in self._waiters)
+        return sum(not waiter.done() for *_, waiter in self._waiters)
 
-    def permit(self, tokens: int, max_output: int = 0, affinity: int = 0, avoid: int | None = None) -> Permit:
+    def permit(self, tokens: int, max_output: int = 0, seed: int = 0, avoid: int | None = None) -> Permit:
         """A permit, to be entered, for a call of about `tokens` tokens, of which its answer takes at most `max_output`.
 
-        `affinity` names what calls have in common whose prompts begin alike; `avoid` is a replica to keep away from.
+        Prompts of one `seed` begin alike, so its calls go where the first went. `avoid` is a replica to keep away from.
         """
-        return Permit(self, tokens, max_output, affinity, avoid)
+        return Permit(self, tokens, max_output, seed, avoid)
 
     async def enter(self, permit: Permit) -> None:
         """Wait until the call may start, then count it in.
@@ -120,7 +126,7 @@ class Admission:
         if not self._waiters and self._wait_s(permit) == 0.0:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((permit, waiter))
+        heappush(self._waiters, (permit.seed, next(self._arrivals), permit, waiter))
         self.let_in()
         try:
             await waiter
@@ -145,7 +151,7 @@ class Admission:
     def let_in(self) -> None:
         """Let in, or turn away, from the head of the queue until one must wait; set the timer for that one."""
         while self._waiters:
-            permit, waiter = self._waiters[0]
+            *_, permit, waiter = self._waiters[0]
             if not waiter.done():
                 try:
                     wait = self._wait_s(permit)
@@ -158,7 +164,7 @@ class Admission:
                         self._wake_in(wait)
                         return
                     waiter.set_result(None)
-            self._waiters.popleft()
+            heappop(self._waiters)
 
     def _wait_s(self, permit: Permit) -> float | None:
         """Seconds that the call must wait, None for: until another ends. Where that is 0 it is counted in.
@@ -174,7 +180,7 @@ class Admission:
             return None
         if not pace and not route:
             permit.sent_at = now
-            permit.route = self.router.start(now, permit.tokens, affinity=permit.affinity, avoid=permit.avoid)
+            permit.route = self.router.start(now, permit.tokens, affinity=permit.seed, avoid=permit.avoid)
             self.pacer.start(now, permit.tokens, permit.max_output)
             return 0.0
         return max(pace, route)

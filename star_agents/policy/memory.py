@@ -1,11 +1,19 @@
 """The Instruction Memory Bank: which pairs won for the instructions most like this one (docs/algorithm.md section 4).
 
-Law: what the bank answers is a function of the entries added, in order; so a resumed run that adds them
-again gets the same pools. It holds at most `capacity` entries and forgets the oldest first.
+Law: it holds the newest `capacity` entries, one for one, and what it answers is a function of the entries added, in
+order, whether one by one or many at once, and on however many threads.
+
+An HNSW index forgets badly: what is removed leaves its links behind, and usearch walks over all entries when the next
+one is added. So entries lie in generations, each in an index of its own that only grows. Entries that are too old are
+passed over in what a search finds, and an index that holds no others is dropped whole. A full bank keeps up to
+`capacity * (1 + 1 / GENERATIONS)` vectors for it.
 """
 
 import math
-from itertools import islice
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +22,37 @@ from usearch.index import Index
 
 from star_agents.core.records import AgentPair, MemoryEntry
 
+GENERATIONS = 4
+"""Indexes that a full bank is spread over: more of them are built sooner side by side, and asked for longer."""
+
 EXACT_UP_TO = 4096
 """Up to this many entries a scan of all of them takes a sixth of a millisecond, so nothing is approximated."""
 
-SEARCH_WIDTH = 64
-"""HNSW's `ef`, for adding and for asking: wider finds more of the true neighbours and costs in proportion."""
+BUILD_WIDTH, SEARCH_WIDTH = 64, 32
+"""HNSW's `ef`, for adding and for asking: wider finds more of the true neighbours and costs in proportion. A search
+needs less, as each of several generations has but its share of the neighbours."""
 
-FORGOTTEN_SHARE = 0.01
-"""What a full bank forgets at once: the first entry added after a removal costs usearch a walk over them all."""
+BLOCK = 1024
+"""Entries handed to the index at once."""
 
 _ONE_THREAD = 1
-"""With more, the index would depend on which thread came first."""
+"""With more in one index, it would depend on which thread came first."""
 
-Vector = npt.NDArray[np.float32]
+Vectors = npt.NDArray[np.float32]
+Near = tuple[float, int, AgentPair]
+"""Distance, seed and pair of an entry: the order in which entries are near."""
+
+
+class Each(Protocol):
+    """`map`, or that of a thread pool."""
+
+    def __call__(self, act: Callable[["_Part"], None], parts: Iterable["_Part"], /) -> Iterable[None]:
+        """Act on every part, in any order."""
+        ...
 
 
 class MemoryBank:
-    """Entries under an ANN index by cosine similarity; the first entry fixes the number of dimensions.
+    """Entries by cosine similarity; the first entry fixes the number of dimensions.
 
     `pool` looks at the nearest `neighbours` entries and takes those at least `min_similarity` alike.
     """
@@ -46,31 +68,43 @@ class MemoryBank:
         self._capacity = capacity
         self._neighbours = neighbours
         self._min_similarity = min_similarity
-        self._index: Index | None = None
-        self._entries: dict[int, tuple[int, AgentPair]] = {}  # key in the index -> (seed, pair), oldest first
-        self._next_key = 0
+        self._span = math.ceil(capacity / GENERATIONS)
+        self._generations: deque[_Generation] = deque()
+        self._added = 0
+        self._pairs: dict[AgentPair, AgentPair] = {}  # every pair once, however many entries it has won
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return min(self._added, self._capacity)
 
     def __repr__(self) -> str:
         return f"<MemoryBank {len(self)}/{self._capacity}>"
 
     def add(self, entry: MemoryEntry) -> None:
-        """Remember an entry, forgetting the oldest where the bank is full.
+        """Remember an entry; where the bank is full, the oldest is forgotten.
 
         Raises:
             ValueError: the embedding is empty, not finite, zero, or of another size than the first one.
         """
-        vector = _vector(entry.embedding)
-        if self._index is None:
-            self._index = _new_index(vector.size)
-        self._check_size(vector, self._index)
-        if len(self._entries) == self._capacity:
-            self._forget(self._index)
-        self._index.add(self._next_key, vector, threads=_ONE_THREAD)
-        self._entries[self._next_key] = (entry.seed, entry.pair)
-        self._next_key += 1
+        vectors = _directions((entry.embedding,), self._ndim)
+        part = self._place((entry,))
+        part.generation.index.add(part.first, vectors, threads=_ONE_THREAD)
+
+    def fill(self, entries: Sequence[MemoryEntry], each: Each = map) -> None:
+        """Remember many entries, oldest first: the same bank as by `add`, sooner.
+
+        `each` is given a generation's entries at a time; the `map` of a thread pool builds generations side by side.
+
+        Raises:
+            ValueError: as for `add`; the bank is of no use then.
+        """
+        for first in entries[:1]:
+            _directions((first.embedding,), self._ndim)  # it may fix the number of dimensions
+        parts = []
+        while entries:
+            part = self._place(entries)
+            parts.append(part)
+            entries = entries[len(part.entries) :]
+        deque(each(_Part.fill, parts), maxlen=0)
 
     def pool(self, embedding: bytes) -> tuple[AgentPair, ...]:
         """Pairs of the nearest entries that are alike enough, each once: most similar first, then lower seed.
@@ -78,42 +112,92 @@ class MemoryBank:
         Raises:
             ValueError: as for `add`.
         """
-        vector = _vector(embedding)
-        if self._index is None:
-            return ()
-        self._check_size(vector, self._index)
+        (vector,) = _directions((embedding,), self._ndim)
+        near = sorted(found for generation in self._generations for found in self._near(generation, vector))
+        alike = (pair for distance, _, pair in near[: self._neighbours] if 1 - distance >= self._min_similarity)
+        return tuple(dict.fromkeys(alike))
+
+    @property
+    def _ndim(self) -> int | None:
+        return self._generations[0].index.ndim if self._generations else None
+
+    def _place(self, entries: Sequence[MemoryEntry]) -> "_Part":
+        """Give the first of some entries a place: as many as the newest generation has room for, at least one."""
+        if not self._generations or len(self._generations[-1].seeds) == self._span:
+            self._generations.append(_Generation(self._added, _new_index(len(entries[0].embedding) // 4)))
+        generation = self._generations[-1]
+        part = _Part(generation, len(generation.seeds), entries[: self._span - len(generation.seeds)])
+        generation.seeds.extend(entry.seed for entry in part.entries)
+        generation.pairs.extend(self._pairs.setdefault(entry.pair, entry.pair) for entry in part.entries)
+        self._added += len(part.entries)
+        while self._generations[0].first + self._span <= self._added - self._capacity:
+            self._generations.popleft()
+        return part
+
+    def _near(self, generation: "_Generation", vector: Vectors) -> Iterator[Near]:
+        """The nearest entries of a generation that are not forgotten; as many that are may stand before them."""
         exact = len(self) <= EXACT_UP_TO
-        matches = self._index.search(vector, self._neighbours, threads=_ONE_THREAD, exact=exact)
-        near = [
-            (distance, *self._entries[key])
-            for key, distance in zip(matches.keys.tolist(), matches.distances.tolist(), strict=True)
-            if 1 - distance >= self._min_similarity
-        ]
-        return tuple(dict.fromkeys(pair for _, _, pair in sorted(near)))
+        forgotten = max(0, self._added - self._capacity - generation.first)
+        among = self._neighbours + (forgotten if exact else min(forgotten, self._neighbours))
+        matches = generation.index.search(vector, among, threads=_ONE_THREAD, exact=exact)
+        for place, distance in zip(matches.keys.tolist(), matches.distances.tolist(), strict=True):
+            if place >= forgotten:
+                yield distance, generation.seeds[place], generation.pairs[place]
 
-    def _forget(self, index: Index) -> None:
-        """Drop the oldest `FORGOTTEN_SHARE`, at least one entry."""
-        for key in list(islice(self._entries, max(1, int(self._capacity * FORGOTTEN_SHARE)))):
-            del self._entries[key]
-            index.remove(key, threads=_ONE_THREAD)
 
-    @staticmethod
-    def _check_size(vector: Vector, index: Index) -> None:
-        if vector.size != index.ndim:
-            raise ValueError(f"an embedding of {vector.size} numbers does not fit a memory of {index.ndim}")
+@dataclass(slots=True)
+class _Generation:
+    """Entries that came one after the other; in the index they go by their place in it."""
+
+    first: int
+    """Entries that were added before it."""
+    index: Index
+    seeds: list[int] = field(default_factory=list)
+    pairs: list[AgentPair] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Entries that have their places in a generation, from `first` on, and are to come into its index."""
+
+    generation: _Generation
+    first: int
+    entries: Sequence[MemoryEntry]
+
+    def fill(self) -> None:
+        """Bring them in, in order."""
+        index = self.generation.index
+        for start in range(0, len(self.entries), BLOCK):
+            block = self.entries[start : start + BLOCK]
+            vectors = _directions([entry.embedding for entry in block], index.ndim)
+            index.add(np.arange(self.first + start, self.first + start + len(block)), vectors, threads=_ONE_THREAD)
 
 
 def _new_index(ndim: int) -> Index:
-    """Half precision halves the memory and the time, and moves a similarity by less than a thousandth."""
-    return Index(ndim=ndim, metric="cos", dtype="f16", expansion_add=SEARCH_WIDTH, expansion_search=SEARCH_WIDTH)
+    """bfloat16 halves the memory and the time, and moves a similarity by less than a thousandth."""
+    return Index(
+        ndim=ndim,
+        metric="cos",
+        dtype="bf16",
+        expansion_add=BUILD_WIDTH,
+        expansion_search=SEARCH_WIDTH,
+        enable_key_lookups=False,  # nothing is ever got or removed by its key
+    )
 
 
-def _vector(embedding: bytes) -> Vector:
-    """Decode float32 little-endian; a vector with no direction is refused, as it would be near to everything."""
-    if not embedding or len(embedding) % 4:
-        raise ValueError(f"an embedding holds float32 numbers; {len(embedding)} bytes do not")
-    vector = np.frombuffer(embedding, dtype="<f4").astype(np.float64)
-    norm = float(np.linalg.norm(vector))
-    if not 0 < norm < math.inf:
+def _directions(embeddings: Sequence[bytes], ndim: int | None) -> Vectors:
+    """Unit vectors, one a row, from float32 little-endian; what has no direction would be near to everything.
+
+    Raises:
+        ValueError: there is such a one, or one of another size than `ndim`.
+    """
+    for embedding in embeddings:
+        if not embedding or len(embedding) % 4:
+            raise ValueError(f"an embedding holds float32 numbers; {len(embedding)} bytes do not")
+        if ndim is not None and len(embedding) != 4 * ndim:
+            raise ValueError(f"an embedding of {len(embedding) // 4} numbers does not fit a memory of {ndim}")
+    vectors = np.frombuffer(b"".join(embeddings), dtype="<f4").reshape(len(embeddings), -1).astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    for norm in norms[~((norms > 0) & (norms < math.inf))].tolist():
         raise ValueError(f"an embedding must be finite and not zero; this one's norm is {norm}")
-    return (vector / norm).astype(np.float32)
+    return np.asarray(vectors / norms, dtype=np.float32)

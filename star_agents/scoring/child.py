@@ -41,11 +41,15 @@ _INHERITED = frozenset(
 )
 """All that a worker learns of its parent's environment. No key and no token: the hub's own login is a file."""
 
-_QUIET = {
+WORKER_ENVIRON = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve a model server on the same cores
+    # glibc gives tensors of some MB back to the kernel and takes them anew, page by page: a quarter of the time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
+"""What every worker is told, whatever its parent's environment."""
 
 _STOP_GRACE_S = 5.0
 _END_GRACE_S = 1.0
@@ -79,7 +83,7 @@ class ChildPlan:
     def env(self) -> dict[str, str]:
         """The worker's whole environment."""
         inherited = {name: value for name, value in self.environ.items() if name in _INHERITED}
-        return {"OMP_NUM_THREADS": str(self.threads)} | inherited | _QUIET
+        return {"OMP_NUM_THREADS": str(self.threads)} | inherited | WORKER_ENVIRON
 
 
 @dataclass(frozen=True, slots=True)

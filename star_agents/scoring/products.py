@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from star_agents.scoring.settings import DtypeName
 
 _X86 = {"x86_64", "AMD64"}
+_LARGEST = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +34,26 @@ class Precision:
 
 
 def choose_precision(dtype: DtypeName, device: str) -> Precision:
-    """What a setting means on a device; `auto` is float32 on a CPU and bfloat16 on all else.
+    """What a setting means on a device; `auto` is float32 on a CPU and float16 on all else.
 
     Half precision is for products first of all: rounding the rest too doubles the error of bfloat16, and the rest is
-    where float16 would overflow. Only bfloat16 on a GPU rounds everything but sums, for that is the quickest there.
+    where float16 would overflow. Only bfloat16 on a GPU rounds everything but sums, for that is the quickest there;
+    it is not the default because it does not keep the order of scores (docs/scoring.md).
     """
     is_cpu = device == "cpu"
-    name = dtype if dtype != "auto" else "float32" if is_cpu else "bfloat16"
+    name = dtype if dtype != "auto" else "float32" if is_cpu else "float16"
     products: torch.dtype = getattr(torch, name)
     body = torch.bfloat16 if name == "bfloat16" and not is_cpu else torch.float32
-    return Precision(body=body, products=products, head=torch.float32 if is_cpu else products)
+    return Precision(body=body, products=products, head=body if is_cpu and name == "bfloat16" else products)
 
 
 class Product(nn.Module):
-    """A linear layer whose product takes `dtype`, whatever goes in, and gives `out`; to be used on `device`."""
+    """A linear layer whose product takes `dtype`, whatever goes in, and gives `out`; to be used on `device`.
+
+    Sums are float32 and are rounded once, to `out`, where a kernel can do so. What is too large for float16 goes in as
+    its largest number: a few states of some models are, and infinity would spoil all that sees them. A CPU multiplies
+    float16 slowly: there operands are rounded and multiplied as float32, which gives a GPU's numbers.
+    """
 
     _weight: Tensor
     _bias: Tensor | None
@@ -54,15 +61,18 @@ class Product(nn.Module):
     def __init__(self, layer: nn.Linear, dtype: torch.dtype, out: torch.dtype, device: str = "cpu") -> None:
         super().__init__()
         self._dtype, self._out = dtype, out
+        self._kept = torch.float32 if dtype is torch.float16 and device == "cpu" else dtype
         bias: Tensor | None = layer.bias  # torch's types leave out that there may be none
-        self.register_buffer("_bias", None if bias is None else bias.detach().to(dtype), persistent=False)
+        self.register_buffer("_bias", None if bias is None else bias.detach().to(self._kept), persistent=False)
         self._packed: Tensor | None = None
-        if _can_pack(dtype, device):
-            self._packed = _pack(layer.weight.detach().to(dtype))
-        elif layer.weight.dtype is dtype:
+        if layer.weight.dtype is dtype is self._kept and not _can_pack(dtype, device):
             self._weight = layer.weight  # the same parameter: an output matrix stays tied to the embeddings
+            return
+        weight = layer.weight.detach().to(dtype).to(self._kept)
+        if _can_pack(self._kept, device):
+            self._packed = _pack(weight)
         else:
-            self.register_buffer("_weight", layer.weight.detach().to(dtype), persistent=False)
+            self.register_buffer("_weight", weight, persistent=False)
 
     @property
     def weight(self) -> Tensor:
@@ -71,14 +81,19 @@ class Product(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """States (..., in) to (..., out)."""
-        states = states.to(self._dtype)
+        states = self._rounded(states)
         if self._packed is not None:
             return _packed_product(states, self._packed, self._bias).to(self._out)
-        if states.is_cuda and self._bias is None and self._out is not self._dtype and torch.__version__ >= "2.8":
+        if states.is_cuda and self._out is not self._kept and torch.__version__ >= "2.8":
             # A GPU adds up in float32 whatever goes in, and need not round that to what went in.
-            sums = torch.mm(states.flatten(0, -2), self._weight.T, out_dtype=self._out)
-            return sums.view(*states.shape[:-1], -1)
+            sums = torch.mm(states.flatten(0, -2), self._weight.T, out_dtype=self._out).view(*states.shape[:-1], -1)
+            return sums if self._bias is None else sums + self._bias.to(self._out)
         return linear(states, self._weight, self._bias).to(self._out)
+
+    def _rounded(self, states: Tensor) -> Tensor:
+        if self._dtype is torch.float16 and states.dtype is not torch.float16:
+            states = states.clamp(-_LARGEST, _LARGEST)
+        return states.to(self._dtype).to(self._kept)
 
 
 def lay_products(network: PreTrainedModel, precision: Precision, device: str | None = None) -> None:

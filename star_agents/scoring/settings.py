@@ -13,7 +13,7 @@ class ScoringSettings:
 
     `device` is `auto` (every GPU, else the CPU) or names joined by commas: `cpu`, `cuda:0,cuda:1`; `large_device`, of
     the same form, is where the large model goes where it is not to stand beside the small one. There are `workers` a
-    device. `dtype: auto` is bfloat16 on a GPU and float32 on a CPU. `max_tokens` bounds prompt and response together
+    device. `dtype: auto` is float16 on a GPU and float32 on a CPU. `max_tokens` bounds prompt and response together
     under `exact`; the other conventions have limits of their own. `template` is `chat`, `plain`, `alpaca` or a Jinja
     file. `batch_tokens` bounds the tokens of a forward pass; None leaves it to the device.
     """

@@ -6,6 +6,7 @@ models (scorers and servers, side by side), then the endpoints. Nothing here dec
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -162,10 +163,10 @@ def _local(settings: Settings) -> list[tuple[str, LocalEndpoint]]:
 
 
 def _remembered(section: MemorySection, recovered: Recovered) -> MemoryBank:
-    """The memory bank as the last start left it. Blocks, for seconds where it is large."""
+    """The memory bank as the last start left it. Blocks, for minutes where it is large (docs/policy.md)."""
     memory = MemoryBank(section.capacity, section.neighbours, section.min_similarity)
-    for entry in recovered.entries:
-        memory.add(entry)
+    with ThreadPoolExecutor() as threads:
+        memory.fill(recovered.entries, threads.map)
     return memory
 
 

@@ -48,6 +48,27 @@ def test_f09_let_in_and_cancelled_in_one_breath() -> None:
     run_virtual(main())
 
 
+def test_the_oldest_seed_goes_first() -> None:
+    """Of those that wait, whoever came first; and of one seed's calls the first to come."""
+    went: list[tuple[int, int]] = []
+
+    async def ask(gate: Admission, seed: int, slot: int) -> None:
+        async with gate.permit(1, seed=seed):
+            went.append((seed, slot))
+            await asyncio.sleep(1.0)
+
+    async def main() -> None:
+        gate = admission()
+        async with asyncio.TaskGroup() as group, gate.permit(1):
+            for seed, slot in ((7, 0), (3, 0), (5, 0), (3, 1), (4, 0)):
+                group.create_task(ask(gate, seed, slot))
+            await asyncio.sleep(0.0)
+        assert is_empty(gate)
+
+    run_virtual(main())
+    assert went == [(3, 0), (3, 1), (4, 0), (5, 0), (7, 0)]
+
+
 def open_all(gate: Admission) -> None:
     for breaker in gate.router.breakers:
         for _ in range(OPEN_AFTER):

@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from star_agents.core.records import AgentPair, MemoryEntry
@@ -116,15 +119,56 @@ def test_the_oldest_is_forgotten() -> None:
     assert repr(bank) == "<MemoryBank 10/10>"
 
 
-def test_a_large_bank_forgets_a_hundredth_at_once() -> None:
-    """Of 300 entries the three oldest go together, and what is left is the newest."""
-    vectors = clusters(301, 8, 1)
-    bank = bank_of(vectors, capacity=300, neighbours=400)
-    assert sorted(seeds_of(bank.pool(vectors[0].tobytes()))) == list(range(3, 301))
+@settings(max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 200), st.integers(1, 12), st.integers(0, 1000))
+def test_a_bank_is_its_newest_entries(capacity: int, count: int, neighbours: int, chance: int) -> None:
+    """However often it has forgotten, it answers as a brute-force look at the newest `capacity` entries does."""
+    vectors, (query,) = clusters(count, 16, chance), clusters(1, 16, chance + 1)
+    bank = bank_of(vectors, capacity=capacity, neighbours=neighbours)
+    similarity = vectors @ query
+    pool = seeds_of(bank.pool(query.tobytes()))
+    assert len(bank) == min(count, capacity)
+    assert min(pool) >= count - capacity
+    assert similarity[pool] == pytest.approx(
+        np.sort(similarity[max(0, count - capacity) :])[::-1][:neighbours], abs=HALF_PRECISION
+    )
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 80), st.lists(st.integers(0, 60), min_size=1, max_size=6), st.booleans(), st.integers(0, 1000))
+def test_many_at_once_are_the_same_bank(
+    monkeypatch: pytest.MonkeyPatch, capacity: int, sizes: list[int], threads: bool, chance: int
+) -> None:
+    """Handed over in any portions, on one thread or several, entries make the bank that one by one they make."""
+    monkeypatch.setattr(memory, "EXACT_UP_TO", 0)  # what an index that saw them otherwise would tell
+    vectors = clusters(sum(sizes) + 20, 8, chance)
+    entries, queries = [entry(number, vector) for number, vector in enumerate(vectors[:-20])], vectors[-20:]
+    bank = MemoryBank(capacity, 5, -1.0)
+    with ThreadPoolExecutor(3) as pool:
+        for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
+            bank.fill(entries[start : start + size], pool.map if threads else map)
+    single = bank_of(vectors[:-20], capacity=capacity, neighbours=5)
+    assert len(bank) == len(single)
+    assert [bank.pool(query.tobytes()) for query in queries] == [single.pool(query.tobytes()) for query in queries]
+
+
+def test_recall_while_the_index_forgets() -> None:
+    """With most of the oldest generation forgotten, the index still finds nearly all of the nearest ten."""
+    capacity = memory.EXACT_UP_TO + 4
+    count = capacity + capacity // memory.GENERATIONS - 10
+    everything = clusters(count + 50, 32, 6)
+    vectors, queries = everything[:-50], everything[-50:]
+    bank = MemoryBank(capacity, 10, -1.0)
+    bank.fill([entry(number, vector) for number, vector in enumerate(vectors)])
+    found = 0
+    for query in queries:
+        nearest = set((np.argsort(-(vectors[-capacity:] @ query))[:10] + count - capacity).tolist())
+        found += len(nearest & set(seeds_of(bank.pool(query.tobytes()))))
+    assert found >= 0.95 * 500
 
 
 def test_adding_again_gives_the_same_pools() -> None:
-    """A bank rebuilt from the log, entry by entry, answers as the one that lived, through evictions."""
+    """A bank rebuilt from the log, entry by entry, answers as the one that lived, though it has forgotten many."""
     vectors, queries = clusters(400, 8, 2), clusters(40, 8, 3)
     live, rebuilt = bank_of(vectors, capacity=100), bank_of(vectors, capacity=100)
     assert [live.pool(query.tobytes()) for query in queries] == [rebuilt.pool(query.tobytes()) for query in queries]

@@ -22,7 +22,6 @@ from tests.scoring.tiny import save_tiny, save_tiny_embedder
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 NUM_SEEDS = 24
-LATELY_S = 2.0
 
 started: list[subprocess.Popen[str]] = []
 """Every run of a test, for the fixture that ends what a failed test leaves running."""
@@ -89,8 +88,6 @@ class InFlight:
     """Not answered yet."""
     answered: int
     """Answered, and the reply was lost with the process."""
-    answered_lately: int
-    """All that were answered within the last `LATELY_S`, recorded or not."""
 
     @property
     def total(self) -> int:
@@ -169,11 +166,8 @@ class Run:
     def _in_flight(self, entries: list[Entry], recorded: int) -> InFlight:
         """From what the endpoint saw of one start, and how many replies that start recorded."""
         asked = {entry.fingerprint for entry in entries if entry.event == "request"}
-        replies = (entry for entry in entries if entry.event == "reply" and entry.fingerprint in asked)
-        answered = {entry.fingerprint: entry.at_s for entry in replies}
-        end = max((entry.at_s for entry in entries), default=0.0)
-        lately = sum(at_s >= end - LATELY_S for at_s in answered.values())
-        return InFlight(len(asked - answered.keys()), len(answered) - recorded, lately)
+        answered = {entry.fingerprint for entry in entries if entry.event == "reply"} & asked
+        return InFlight(len(asked - answered), len(answered) - recorded)
 
     def _recorded(self) -> int:
         """Replies that are in the store."""

@@ -21,7 +21,6 @@ def kill_and_compare(tmp_path: Path, models: dict[str, str] | None, moments: lis
     assert resent <= sum(each.total for each in in_flight)
     for each in in_flight:
         assert each.out <= CONCURRENCY
-        assert each.answered <= each.answered_lately  # how many a slow disk leaves undurable is its own affair
 
 
 @pytest.mark.timeout(300)

@@ -64,7 +64,7 @@ def kill_and_compare(folder: Path, kind: str, num_kills: int) -> None:
     asked = folder / "broken" / "asked"
     for left in range(num_kills, 0, -1):
         done = num_lines(asked)
-        target = done + chance.randint(0, 2 * (NUM_ROWS - done) // (left + 1))
+        target = done + chance.randint(0, max(0, 2 * (NUM_ROWS - done)) // (left + 1))  # rows are asked twice too
         process = start(folder, *jobs["broken"])
         wait_for(lambda: process.poll() is not None or num_lines(asked) >= target, output(folder))  # noqa: B023
         process.kill()

@@ -13,6 +13,7 @@ import uvloop
 
 from star_agents.core.errors import ScorerError
 from star_agents.core.records import Sample
+from star_agents.scoring.child import WORKER_ENVIRON
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.messages import LoadScorer, Score, encode
 from star_agents.scoring.pool import ScorerPool
@@ -179,6 +180,7 @@ def test_a_worker_knows_little_of_its_parents_environment(tmp_path: Path) -> Non
     known = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
     assert "HF_HOME" in known
     assert not {"OPENAI_API_KEY", "HF_TOKEN"} & known
+    assert set(WORKER_ENVIRON) <= known
 
 
 def test_ctrl_c_is_the_parents_business(tmp_path: Path) -> None:
