@@ -46,6 +46,7 @@ DIMENSIONS = 384
 NUM_DIRECTIONS = 64
 """Different embeddings there are."""
 PARAMS = SamplingParams(max_tokens=MAX_TOKENS)
+RULE = PaperRule(rate=0.01, floor=0.001)
 
 
 class TextScorer:
@@ -139,7 +140,7 @@ async def run_graph(wiring: Wiring, recovered: Recovered) -> None:
     sizer = Sizer(board, wiring.fleet.snapshot, lambda: parts.evolver.last, bounds)
     async with asyncio.TaskGroup() as group:
         watcher = group.create_task(sizer.run())
-        await Graph(parts, board, most_in_flight=bounds.at_most).run()
+        await Graph(parts, board, most_in_flight=bounds.at_most).run(recovered.open_plans)
         watcher.cancel()
 
 
@@ -149,8 +150,10 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
     base, pool = base_of(agents), pool_of(agents)
     bounds = bounds_of(wiring.setup)
     begin_with = min(bounds.at_least + 2 * wiring.fleet.total_limit // (PAIRS_PER_SEED + 1), bounds.at_most)
-    cadence = Cadence(batch_size=BATCH_SIZE, linger_s=2.0)
-    board = Board(uniform(pool), MemoryBank(1000, 10, 0.3), max_in_flight=begin_with, cadence=cadence)
+    cadence = Cadence(batch_size=wiring.setup.extra.get("batch_size", BATCH_SIZE), linger_s=2.0)
+    standing, memory = recovered.standing, MemoryBank(1000, 10, 0.3)
+    memory.fill(recovered.entries)
+    board = Board(standing.weights or uniform(pool), memory, max_in_flight=begin_with, cadence=cadence)
     asker, prompts, grading = Asker(wiring.fleet, wiring.store, recovered.replies), Prompts({}), GradeOptions()
     judge = _agent("judge", Role.JUDGE, f"e{len(wiring.setup.targets) - 1}", "pairwise")
     joined = Stages(
@@ -182,13 +185,13 @@ def stages(wiring: Wiring, recovered: Recovered) -> tuple[Stages, Board]:
         evolver=Evolver(
             board=board,
             store=wiring.store,
-            rule=PaperRule(rate=0.01, floor=0.001),
+            rule=RULE,
             grading=grading,
             selecting=SelectOptions(),
             crediting=CreditOptions(),
             options=EvolveOptions(memory_min_score=0.2),
             base=base,
-            tally=tally.start(base, pool),
+            tally=tally.start(base, pool) if standing.weights is None else standing.tally,
         ),
     )
     return joined, board

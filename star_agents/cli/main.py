@@ -21,6 +21,7 @@ from star_agents.cli import (
     serve_run,
     simulate,
     status,
+    top,
     validate,
 )
 from star_agents.cli.exits import exit_code
@@ -36,7 +37,8 @@ app = typer.Typer(
 app.command("serve-run")(serve_run.serve_run)
 app.command("validate")(validate.validate)
 app.command("status")(status.status)
-for verb in (control.pause, control.resume, control.drain):
+app.command()(top.top)
+for verb in (control.pause, control.resume, control.drain, control.retune):
     app.command()(verb)
 app.add_typer(agents.app, name="agents")
 app.command("export")(export.export)

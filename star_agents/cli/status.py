@@ -13,9 +13,15 @@ def status(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
     failures: Annotated[bool, typer.Option("--failures", help="What failed for good, and why.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Only whether it has begun: exit code 0, else 69.")] = False,
+    alive: Annotated[bool, typer.Option("--alive", help="Only whether its process answers: 0, else 69.")] = False,
 ) -> None:
     """Show where a run stands and what it has cost, whether it is running or not."""
     import orjson
+
+    if ready or alive:
+        _probe(run, "/readyz" if ready else "/healthz")
+        return
 
     from star_agents.cli.agents import show_changes
     from star_agents.cli.runs import existing_run
@@ -38,6 +44,21 @@ def status(
         _show_judging(told)
     if told.get("bill"):
         _show_bill(told)
+
+
+def _probe(run: Path, path: str) -> None:
+    """Ask a running service whether it is well.
+
+    Raises:
+        ServiceGoneError: it does not answer, or is not.
+    """
+    from star_agents.client.connection import address_of, ask
+    from star_agents.core.errors import ServiceGoneError, ServiceRefusedError
+
+    try:
+        typer.echo("ok" if ask(address_of(run), "GET", path) else "")
+    except ServiceRefusedError:
+        raise ServiceGoneError(f"{run}: not ready") from None
 
 
 def _show_judging(told: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -22,6 +23,18 @@ ASK_S = 30.0
 OK = range(200, 300)
 UNFIT = 422
 JSON = "application/json"
+
+
+def address_at(url: str, token: str) -> Address:
+    """A service at `http://host:port`, for a reader that is not on its machine (a tunnel leads there).
+
+    Raises:
+        ConfigError: it is no such URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None or parts.path not in {"", "/"}:
+        raise ConfigError(f"{url}: give http://host:port of a service")
+    return Address(host=parts.hostname, port=parts.port or 80, socket=None, token=token, read_token=token, pid=0)
 
 
 def address_of(run_dir: Path) -> Address:

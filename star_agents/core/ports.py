@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from star_agents.core.calls import Completion, Reply, Request
+from star_agents.core.place import Place
 from star_agents.core.records import (
     Plan,
     Sample,
@@ -19,8 +20,10 @@ from star_agents.core.records import (
 class Completer(Protocol):
     """Sends one request to its endpoint, with whatever pacing and retries that takes."""
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """Return the reply; its text is never empty.
+
+        However it ends, the call counts against its endpoint's limit until `place` is left, where one is given.
 
         Raises:
             EndpointError: the endpoint could not be made to answer.

@@ -18,6 +18,7 @@ from typing import Self
 from star_agents.core import clock
 from star_agents.core.calls import Usage
 from star_agents.core.errors import CallError
+from star_agents.core.place import Place
 from star_agents.traffic.breaker import Breaker
 from star_agents.traffic.pacing import Pacer
 from star_agents.traffic.routing import Route, Router
@@ -35,21 +36,41 @@ class Permit:
     """The right to make one call, on `route`, from `sent_at` on; held for as long as its block runs.
 
     Inside the block say how the call ended: `answered`, `turned_down` or `failed`. Saying none of them (a cancelled
-    call) proves nothing about the replica.
+    call) proves nothing about the replica. A call that has ended and has a `place` goes on counting until it is left.
     """
 
-    __slots__ = ("_admission", "avoid", "is_settled", "max_output", "route", "seed", "sent_at", "tokens", "used")
+    __slots__ = (
+        "_admission",
+        "avoid",
+        "is_settled",
+        "max_output",
+        "place",
+        "route",
+        "seed",
+        "sent_at",
+        "tokens",
+        "used",
+    )
 
     route: Route
     sent_at: float
     """Set when the permit is given."""
 
-    def __init__(self, admission: "Admission", tokens: int, max_output: int, seed: int, avoid: int | None) -> None:
+    def __init__(
+        self,
+        admission: "Admission",
+        tokens: int,
+        max_output: int,
+        seed: int,
+        avoid: int | None,
+        place: Place | None,
+    ) -> None:
         self._admission = admission
         self.tokens = tokens
         self.max_output = max_output
         self.seed = seed
         self.avoid = avoid
+        self.place = place
         self.is_settled = False
         self.used: Usage | None = None
 
@@ -74,6 +95,17 @@ class Permit:
         """Count for nothing, if none of them was said."""
         if self.route.is_probe and not self.is_settled:
             self._breaker.abandon_probe()
+
+    @property
+    def has_place(self) -> bool:
+        """The call was sent before, and counts still."""
+        return self.place is not None and self.place.is_kept
+
+    def take_up_place(self) -> None:
+        """Count it among those that are out again."""
+        assert self.place is not None  # noqa: S101  # asked for only where it has one
+        self.place.take_up()
+        self._admission.pacer.let_go()
 
     def _worked(self, now: float) -> None:
         self._breaker.succeed(now, is_probe=self.route.is_probe)
@@ -110,12 +142,20 @@ class Admission:
         """Calls that wait for a permit."""
         return sum(not waiter.done() for *_, waiter in self._waiters)
 
-    def permit(self, tokens: int, max_output: int = 0, seed: int = 0, avoid: int | None = None) -> Permit:
+    def permit(
+        self,
+        tokens: int,
+        max_output: int = 0,
+        seed: int = 0,
+        avoid: int | None = None,
+        place: Place | None = None,
+    ) -> Permit:
         """A permit, to be entered, for a call of about `tokens` tokens, of which its answer takes at most `max_output`.
 
         Prompts of one `seed` begin alike, so its calls go where the first went. `avoid` is a replica to keep away from.
+        A call that has kept its `place` is next.
         """
-        return Permit(self, tokens, max_output, seed, avoid)
+        return Permit(self, tokens, max_output, seed, avoid, place)
 
     async def enter(self, permit: Permit) -> None:
         """Wait until the call may start, then count it in.
@@ -123,10 +163,10 @@ class Admission:
         Raises:
             RefusedError: it may not, and should not wait.
         """
-        if not self._waiters and self._wait_s(permit) == 0.0:
+        if (permit.has_place or not self._waiters) and self._wait_s(permit) == 0.0:
             return
         waiter = asyncio.get_running_loop().create_future()
-        heappush(self._waiters, (permit.seed, next(self._arrivals), permit, waiter))
+        heappush(self._waiters, (-1 if permit.has_place else permit.seed, next(self._arrivals), permit, waiter))
         self.let_in()
         try:
             await waiter
@@ -139,12 +179,21 @@ class Admission:
         """Count the call out, and let in whoever may start now."""
         permit.abandon()
         self.router.end(permit.route)
+        if permit.place is not None and permit.is_settled:
+            self.pacer.keep()
+            permit.place.keep(self._let_go)
         used = permit.used
         if used is None:
             self.pacer.end(clock.now(), permit.tokens, None)
         else:
             total = used.input_tokens + used.output_tokens
             self.pacer.end(clock.now(), permit.tokens, total, permit.max_output, used.output_tokens)
+        if self._waiters:
+            self.let_in()
+
+    def _let_go(self) -> None:
+        """A place that was kept is free."""
+        self.pacer.let_go()
         if self._waiters:
             self.let_in()
 
@@ -175,11 +224,14 @@ class Admission:
         now = clock.now()
         if error := self._refusal(now):
             raise RefusedError(error)
-        pace, route = self.pacer.wait_s(now, permit.tokens, permit.max_output), self.router.wait_s(now)
+        pace = self.pacer.wait_s(now, permit.tokens, permit.max_output, has_place=permit.has_place)
+        route = self.router.wait_s(now)
         if pace is None or route is None:
             return None
         if not pace and not route:
             permit.sent_at = now
+            if permit.has_place:
+                permit.take_up_place()
             permit.route = self.router.start(now, permit.tokens, affinity=permit.seed, avoid=permit.avoid)
             self.pacer.start(now, permit.tokens, permit.max_output)
             return 0.0

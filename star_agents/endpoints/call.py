@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from star_agents.core import rng
 from star_agents.core.calls import NOTHING, Completion, FinishReason, Request, Usage
 from star_agents.core.errors import CallError, ReasoningOnlyError
+from star_agents.core.place import Place
 from star_agents.endpoints.formats.protocol import Sampling
 from star_agents.traffic.retry import Failed, GiveUp, Retry, RetryClass, Tried, decide, needs_budget, retry_class
 
@@ -32,6 +33,8 @@ class Call:
     """A request, how to ask it next, and what has happened to it so far."""
 
     request: Request
+    place: Place | None = None
+    """Kept by its last send, where the caller wants that."""
     sampling: Sampling = _AS_ASKED
     tried: Tried = _UNTRIED
     sends: int = 0
@@ -79,6 +82,11 @@ class Call:
         self.tried = replace(self.tried, charged=self.tried.charged + 1)
         self.sampling = replace(self.sampling, max_tokens=self._more_tokens())
         return True
+
+    def leave_place(self) -> None:
+        """Before another try: a wait never holds a place."""
+        if self.place is not None:
+            self.place.leave()
 
     def answered(self, completion: Completion) -> Completion:
         """The end of a call that was answered, with all that it took."""

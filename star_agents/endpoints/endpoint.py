@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from star_agents.core import clock
 from star_agents.core.calls import Completion, Request
 from star_agents.core.errors import BadRequestError, CallError, ContextOverflowError, TimedOutError
+from star_agents.core.place import Place
 from star_agents.endpoints import gauges, pace
 from star_agents.endpoints.admission import Admission, Permit, RefusedError
 from star_agents.endpoints.call import Call, Setback
@@ -72,6 +73,8 @@ class Endpoint:
         self.spec = spec
         self.replicas = tuple(connect(spec, url) for url in spec.base_urls)
         self._run_seed = run_seed
+        self.most_calls = spec.concurrency
+        """Connections were made for no more."""
         self._format = format_of(spec)
         self._router = Router(len(self.replicas))
         self._pacer = Pacer(pace.first_controller(spec), pace.rates_of(spec))
@@ -108,9 +111,9 @@ class Endpoint:
         knee.observe(clock.now(), figures)
         self._admission.let_in()
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """See `core.ports.Completer`."""
-        call = Call(request)
+        call = Call(request, place)
         while True:
             try:
                 outcome = await self._attempt(call)
@@ -119,9 +122,12 @@ class Endpoint:
             if isinstance(outcome, Completion):
                 if not (self.spec.retry_truncated and call.lengthen(outcome)):
                     return call.answered(outcome)
+                if self._purse.is_limited:  # who waits for money with a place would wait for who waits for a place
+                    call.leave_place()
             elif isinstance(outcome.step, GiveUp):
                 return self._give_up(call, outcome.error)
             else:
+                call.leave_place()
                 await self._wait_for_turn(outcome, outcome.step)
 
     async def _wait_for_turn(self, setback: Setback, step: Retry) -> None:
@@ -157,7 +163,8 @@ class Endpoint:
     async def _send(self, call: Call, body: bytes) -> Completion | Setback:
         """Send when there is room. A failure is weighed while the permit is held: it may close the gate."""
         tokens = estimated_tokens(call.request, call.sampling)
-        async with self._admission.permit(tokens, call.max_tokens, call.request.key.seed, call.avoid) as permit:
+        seed = call.request.key.seed
+        async with self._admission.permit(tokens, call.max_tokens, seed, call.avoid, call.place) as permit:
             index = permit.route.replica
             self._meter.sent(permit.sent_at, is_retry=call.sends > 0)
             call.sends += 1
@@ -238,6 +245,12 @@ class Endpoint:
         """Calls that may be in flight now."""
         return self._pacer.limit
 
+    def retune(self, spec: EndpointSpec) -> None:
+        """Go by the rates and the concurrency, `most_calls` at most, of another spec; they are all that may differ."""
+        self.spec = spec
+        self._pacer.retune(clock.now(), pace.rates_of(spec), spec.concurrency)
+        self._admission.let_in()
+
     def idle_share(self) -> float:
         """How much of what may be in flight now is not, from 0 to 1; 0 while calls wait for room."""
         if self._admission.waiting or self._pacer.paused_until(clock.now()) is not None:
@@ -262,6 +275,7 @@ class Endpoint:
             state=state,
             reason=reason,
             in_flight=self._pacer.in_flight,
+            kept=self._pacer.kept,
             limit=self._pacer.limit,
             limit_reason=self._pacer.controller.reason(),
             waiting=self._admission.waiting,

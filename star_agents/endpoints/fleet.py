@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from star_agents.core.calls import Completion, Request
+from star_agents.core.place import Place
 from star_agents.endpoints import preflight
 from star_agents.endpoints.client import ReplicaClient
 from star_agents.endpoints.endpoint import Connect, Endpoint
@@ -68,9 +69,9 @@ class Fleet:
         """Calls that may be in flight now, over all endpoints."""
         return sum(endpoint.limit for endpoint in self._endpoints.values())
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """See `core.ports.Completer`; an endpoint that does not exist is a `KeyError`."""
-        return await self._endpoints[request.endpoint].complete(request)
+        return await self._endpoints[request.endpoint].complete(request, place)
 
     def unavailable(self) -> frozenset[str]:
         """See `core.ports.Completer`."""
@@ -79,6 +80,18 @@ class Fleet:
     def idle_shares(self) -> dict[str, float]:
         """See `Endpoint.idle_share`."""
         return {name: endpoint.idle_share() for name, endpoint in self._endpoints.items()}
+
+    def spec(self, name: str) -> EndpointSpec:
+        """What an endpoint goes by now."""
+        return self._endpoints[name].spec
+
+    def most_calls(self, name: str) -> int:
+        """How many calls an endpoint can be retuned to have in flight: it has connections for no more."""
+        return self._endpoints[name].most_calls
+
+    def retune(self, name: str, spec: EndpointSpec) -> None:
+        """See `Endpoint.retune`."""
+        self._endpoints[name].retune(spec)
 
     def gates(self, name: str) -> Mapping[str, Gate]:
         """By base URL, what the supervisors of an endpoint's servers may see and do."""

@@ -34,6 +34,8 @@ class EndpointStatus:
     reason: str | None = None
     """Why it is not `ok`, or what is wrong with a part of it."""
     in_flight: int = 0
+    kept: int = 0
+    """Calls that were answered and whose reply is not on record yet."""
     limit: int = 0
     limit_reason: str = ""
     """Why the limit is what it is."""

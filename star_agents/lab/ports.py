@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from star_agents.core.calls import Completion, FinishReason, Purpose, Request
 from star_agents.core.errors import OverloadedError
+from star_agents.core.place import Place
 from star_agents.core.records import AgentPair, ModelScore, Sample, Scores, ScoreStatus, Seed
 from star_agents.core.rng import derive
 from star_agents.endpoints.meter import EndpointStatus
@@ -63,7 +64,11 @@ class LabEndpoints:
         self._rooms = {name: Room(limit) for name, limit in limits.items()}
         self._run_seed = run_seed
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(
+        self,
+        request: Request,
+        place: Place | None = None,  # noqa: ARG002  # the laboratory's store forgets nothing
+    ) -> Completion:
         """Answer after the time that the call takes.
 
         Raises:

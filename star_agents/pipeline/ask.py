@@ -3,7 +3,8 @@
 Law: a stage never acts on a reply that a crash could forget, and a reply that was paid for is never
 bought twice. A call that fails for good is a record like any other; cancellation records nothing. While its
 endpoint is down a call waits: to record it as failed would spend the seed on a fault that is not its own.
-What was served in vain is on the record of the call, whichever way it ends.
+What was served in vain is on the record of the call, whichever way it ends. A call keeps its place at its endpoint
+until its reply is durable, so that a crash wastes no more calls than an endpoint takes at once.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from star_agents.core.calls import NOTHING, CallKey, Failure, Reply, Request, Usage
 from star_agents.core.errors import EndpointError, ReplyError
+from star_agents.core.place import Place
 from star_agents.core.ports import Completer, Store
 
 DOWN_POLL_S = 1.0
@@ -35,19 +37,24 @@ class Asker:
         recorded = self._recorded.pop(request.key, None)
         if recorded is not None:
             return recorded
-        reply = await self._call(request)
-        await self._store.respond(request, reply)
+        place = Place()
+        try:
+            reply = await self._call(request, place)
+            await self._store.respond(request, reply)
+        finally:
+            place.leave()
         return reply
 
-    async def _call(self, request: Request) -> Reply:
+    async def _call(self, request: Request, place: Place) -> Reply:
         sends, wasted = 0, NOTHING  # of tries that an outage ended
         while True:
             try:
-                completion = await self._completer.complete(request)
+                completion = await self._completer.complete(request, place)
             except (EndpointError, ReplyError) as error:
                 sends, wasted = sends + error.attempts, wasted + error.wasted
                 if error.blames != "endpoint" or request.endpoint not in self._completer.unavailable():
                     return _failure(request, error, sends, wasted)
+                place.leave()  # nothing of this try is to be recorded by itself
             else:
                 if not sends:
                     return completion

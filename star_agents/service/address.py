@@ -73,9 +73,11 @@ def write_address(run_dir: Path, address: Address) -> None:
     write_private(run_dir / ADDRESS_FILE, orjson.dumps(address))
 
 
-def forget_address(run_dir: Path) -> None:
-    """Take the address away. Blocks."""
+def forget_address(run_dir: Path, address: Address) -> None:
+    """Take the address away, and the socket. Blocks."""
     (run_dir / ADDRESS_FILE).unlink(missing_ok=True)
+    if address.socket is not None:
+        Path(address.socket).unlink(missing_ok=True)
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -16,16 +16,14 @@ from aiohttp import web
 from star_agents.core.errors import PortTakenError
 from star_agents.service.address import Address, Tokens, forget_address, socket_path, write_address
 from star_agents.service.api_guard import Guard
+from star_agents.service.api_idle import IDLE_S, IdleWatch
 from star_agents.service.api_routes import Routes
 from star_agents.service.control import Control
 
 MAX_BODY_BYTES = 65_536
 
-OPEN_PATHS = ("/healthz", "/readyz")
-"""Served without a token, and they say no more than whether."""
-
 KEEP_ALIVE_S = 15.0
-CLOSE_S = 1.0
+CLOSE_S = 5.0
 """How long streams are waited for at the end."""
 
 
@@ -36,6 +34,8 @@ class Place:
     host: str
     port: int | None
     run_dir: Path
+    metrics: bool = True
+    idle_s: float = IDLE_S
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -46,9 +46,9 @@ async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
     Raises:
         PortTakenError: another program listens there.
     """
-    tokens = Tokens.draw()
+    tokens, idle = Tokens.draw(), IdleWatch(idle_s=place.idle_s)
     runner = web.AppRunner(
-        _application(control, tokens),
+        _application(Routes(control, with_metrics=place.metrics), tokens, idle),
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEP_ALIVE_S,
@@ -62,19 +62,25 @@ async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
             host=place.host, port=port, socket=socket, token=tokens.write, read_token=tokens.read, pid=os.getpid()
         )
         await asyncio.to_thread(write_address, place.run_dir, address)
-        try:
-            yield address
-        finally:
-            await asyncio.to_thread(forget_address, place.run_dir)
+        with idle.watching(_server(runner)):
+            try:
+                yield address
+            finally:
+                await asyncio.to_thread(forget_address, place.run_dir, address)
     finally:
         await runner.cleanup()
 
 
-def _application(control: Control, tokens: Tokens) -> web.Application:
-    guard = Guard(tokens, open_paths=OPEN_PATHS)
-    app = web.Application(middlewares=[guard.middleware()], client_max_size=MAX_BODY_BYTES)
-    app.add_routes(Routes(control).table())
+def _application(routes: Routes, tokens: Tokens, idle: IdleWatch) -> web.Application:
+    middlewares = [idle.middleware(), Guard(tokens).middleware()]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
+    app.add_routes(routes.table())
     return app
+
+
+def _server(runner: web.AppRunner) -> web.Server:
+    assert runner.server is not None  # noqa: S101  # it has been set up
+    return runner.server
 
 
 async def _bind(runner: web.AppRunner, place: Place) -> int | None:

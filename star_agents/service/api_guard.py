@@ -23,7 +23,12 @@ from star_agents.service.api_json import problem
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 MAX_CLIENTS = 64
-"""Requests at once; streams are among them."""
+"""Requests at once."""
+
+MAX_STREAMING = 48
+"""Requests inside beyond which no further stream is let in: whoever watches must not lock out who steers."""
+
+STREAMS = ("/rows", "/events")
 
 MAX_GUESSES = 10
 GUESS_WINDOW_S = 60.0
@@ -32,6 +37,9 @@ GUESS_WINDOW_S = 60.0
 BODY_S = 30.0
 """How long a body may take to arrive."""
 
+MAX_LONG_BYTES = 16 * 2**20
+"""Of rows that are fed at once."""
+
 JSON_TYPES = frozenset({"application/json"})
 LINES_TYPES = frozenset({"application/jsonl", "application/x-ndjson", "application/x-jsonlines"})
 
@@ -39,12 +47,14 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Decides on requests; `names` are the hosts that the service answers to."""
+    """Decides on requests; `names` are the hosts it answers to, and paths that begin as `closed` need a token."""
 
-    def __init__(self, tokens: Tokens, *, names: Collection[str] = LOOPBACK_NAMES, open_paths: Collection[str]) -> None:
+    def __init__(
+        self, tokens: Tokens, *, names: Collection[str] = LOOPBACK_NAMES, closed: tuple[str, ...] = ("/api/",)
+    ) -> None:
         self._read, self._write = (f"Bearer {token}".encode() for token in (tokens.read, tokens.write))
         self._names = frozenset(names)
-        self._open_paths = frozenset(open_paths)
+        self._closed = closed
         self._guesses: deque[float] = deque(maxlen=MAX_GUESSES)
         self._num_inside = 0
 
@@ -52,9 +62,10 @@ class Guard:
         """Why a request is not let in, or None where it is."""
         if _name_of(request.host) not in self._names or "Origin" in request.headers:
             return problem(403, "this service answers programs on its own machine only")
-        if self._num_inside >= MAX_CLIENTS:
-            return problem(429, f"{MAX_CLIENTS} requests are being answered; come again")
-        if request.path in self._open_paths:
+        most = MAX_STREAMING if request.path.endswith(STREAMS) else MAX_CLIENTS
+        if self._num_inside >= most:
+            return problem(429, f"{self._num_inside} requests are being answered; come again")
+        if not request.path.startswith(self._closed):
             return None
         return self._unknown(request, now) or self._unfit(request)
 
@@ -122,6 +133,22 @@ async def body_of(request: web.Request) -> bytes:
     """
     async with asyncio.timeout(BODY_S):
         return await request.read()
+
+
+async def long_body_of(request: web.Request) -> bytes:
+    """A body of up to `MAX_LONG_BYTES`, whatever the application takes elsewhere.
+
+    Raises:
+        HTTPRequestEntityTooLarge: it is longer.
+        TimeoutError: it did not come.
+    """
+    body = bytearray()
+    async with asyncio.timeout(BODY_S):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > MAX_LONG_BYTES:
+                raise web.HTTPRequestEntityTooLarge(MAX_LONG_BYTES, len(body))
+    return bytes(body)
 
 
 def _name_of(host: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from star_agents.endpoints.choice_probe import settled
@@ -30,16 +31,21 @@ from star_agents.scoring.zoo import resolve
 from star_agents.service import wiring
 from star_agents.service.bill import spent_on
 from star_agents.service.engine import Engine, seeds_by_source
+from star_agents.service.feed import FedSeeds
+from star_agents.service.follow import Follower
 from star_agents.service.going_on import check_folder
+from star_agents.service.inbox import Inbox
 from star_agents.service.intake import Intake, Outlook, worst_seed
 from star_agents.service.job import Inputs, Job, gather_inputs
 from star_agents.service.pool_resume import check_open
 from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
 from star_agents.service.sizing import Sizer
 from star_agents.service.stages import Ports, board_of, evolver_of, stages_of
+from star_agents.service.start_report import start_report
 from star_agents.service.together import opened_together
+from star_agents.storage import failpoints
 from star_agents.storage.recovery import Recovered
-from star_agents.storage.seeds import Seeds, open_seeds
+from star_agents.storage.seeds import open_seeds
 from star_agents.storage.store import RunStore
 from star_agents.traffic.budget import Budget
 
@@ -56,13 +62,17 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         ExceptionGroup: of such errors, from parts that open side by side.
     """
     settings = job.settings
+    failpoints.arm(job.environ.get(failpoints.VARIABLE))
     report("reading the seeds")
     inputs = await gather_inputs(settings, job.environ)
     inputs = await asyncio.to_thread(check_folder, job, inputs)
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
         recovered = await store.load(capacity=settings.memory.capacity)
         check_open(recovered.open_plans, inputs.agents)
-        source = await _open_source(job, recovered)
+        for line in start_report(recovered):
+            report(line)
+        source = await _open_source(job, inputs, recovered)
+        follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
         async with opened_together(_models(job)) as opened:
@@ -73,7 +83,8 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
                 report("asking every endpoint whether it is there")
                 await fleet.preflight()
                 memory = await asyncio.to_thread(_remembered, settings.memory, recovered)
-                yield _join(job, inputs, recovered, Opened(store, source, models, fleet, purse, memory))
+                opened_parts = Opened(store, source, follower, models, fleet, purse, memory)
+                yield _join(job, inputs, recovered, opened_parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +109,34 @@ class Opened:
     """The open parts of a run."""
 
     store: RunStore
-    source: Seeds
+    source: FedSeeds
+    follower: Follower | None
     models: Models
     fleet: Fleet
     purse: Purse
     memory: MemoryBank
 
 
-async def _open_source(job: Job, recovered: Recovered) -> Seeds:
-    """The seeds that no earlier start has planned."""
-    seeds = job.settings.seeds
-    return await open_seeds(seeds.path, row_format=seeds.format, start=recovered.standing.next_seed, limit=seeds.limit)
+async def _open_source(job: Job, inputs: Inputs, recovered: Recovered) -> FedSeeds:
+    """The seeds that no earlier start has planned: those of the file, then those that are fed."""
+    section, next_seed = job.settings.seeds, recovered.standing.next_seed
+    inbox = Inbox(job.folder.inbox)
+    await asyncio.to_thread(inbox.open)
+    file = None
+    if section.path is not None:
+        file = await open_seeds(section.path, row_format=section.format, start=next_seed, limit=section.limit)
+    keep_alive = job.settings.service.keep_alive and job.limit is None
+    return FedSeeds(file, inbox, num_rows=inputs.num_seeds, next_seed=next_seed, keep_alive=keep_alive)
+
+
+async def _follower(job: Job, source: FedSeeds) -> Follower | None:
+    """What feeds the run from a file that grows; what lies there already is taken in."""
+    section = job.settings.seeds
+    if section.follow is None:
+        return None
+    follower = Follower(path=Path(section.follow), source=source, row_format=section.format)
+    await follower.catch_up()
+    return follower
 
 
 async def _specs(settings: Settings, inputs: Inputs, models: Models) -> list[EndpointSpec]:
@@ -206,14 +234,16 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         fleet=opened.fleet,
         scorer=opened.models.scorer,
         servers=tuple(opened.models.servers.values()),
+        store=opened.store,
         source=opened.source,
+        follower=opened.follower,
     )
 
 
 def _outlook(job: Job, inputs: Inputs, board: Board, evolver: Evolver, purse: Purse) -> Outlook:
     return Outlook(
         budget=purse.budget,
-        worst=worst_seed(job.settings, inputs),
+        worst=worst_seed(job.settings, inputs, board.weights.pairs),
         num_open=lambda: board.num_out,  # what waits to be learnt from spends no more
         num_finished=lambda: sum(seeds_by_source(evolver.tally).values()) + board.num_waiting,
     )

@@ -26,6 +26,8 @@ from star_agents.service.settings import (
     RemoteSection,
     SamplingSection,
     ScoringSection,
+    SeedsSection,
+    ServiceSection,
 )
 from star_agents.service.wiring import pool_of
 from star_agents.service.yaml_source import Path
@@ -152,6 +154,19 @@ def _reward(evolution: EvolutionSection, agents: AgentsSection, endpoints: Mappi
             yield ("endpoints", name, "price"), f"reward: quality_per_cost cannot compare with what is free; {mend}"
 
 
+def _seeds(seeds: SeedsSection, service: ServiceSection, evolution: EvolutionSection) -> Iterator[Problem]:
+    if seeds.path is not None:
+        return
+    if seeds.follow is None and not service.keep_alive:
+        yield ("seeds", "path"), "no seeds: name a file, or one to follow, or set service.keep_alive and feed the run"
+        return
+    if evolution.rate == "auto" and evolution.rule != "thompson":
+        told = "auto follows from the number of seeds, and without seeds.path nobody knows it; give a number"
+        yield ("evolution", "rate"), told
+    if evolution.mode == "round" and evolution.round_seeds is None:
+        yield ("evolution", "round_seeds"), "a round is a pass over seeds.path, and there is none; give a number"
+
+
 def _memory(memory: MemorySection, sampling: SamplingSection) -> Iterator[Problem]:
     if memory.embedder is None and sampling.from_memory:
         yield ("sampling", "from_memory"), "memory.embedder is null, so nothing can come from memory; set it to 0"
@@ -218,6 +233,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = 
     (("evolution",), _rule),
     (("evolution", "sampling"), _cadence),
     (("evolution", "agents", "endpoints"), _reward),
+    (("seeds", "service", "evolution"), _seeds),
     (("memory", "sampling"), _memory),
     (("scoring",), _scoring),
     (("budget", "endpoints"), _budget),

@@ -4,16 +4,23 @@ Law: every verb says what it came to or why not, and asking twice does no more t
 paused stays so, a drain that was ordered goes on. Nothing is done to a run that is not there yet, or no more.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from star_agents.core.errors import NotNowError
 from star_agents.core.records import Agent
 from star_agents.service.engine import Engine
+from star_agents.service.inbox import Fed
+from star_agents.service.metrics import Health, render
 from star_agents.service.picture import pool_change
 from star_agents.service.pool_request import PoolRequest
+from star_agents.service.retune import RetuneRequest, Value
 from star_agents.service.status import Phase, PoolChange, RunStatus
+from star_agents.service.tail import RowShape, Tail
+from star_agents.storage.weight_history import Version, read_history
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +46,10 @@ class Levers:
     """None before everything is open."""
     move: Callable[[Phase], None]
     """Take the run to PAUSED, RUNNING or DRAINING."""
+    health: Callable[..., Health]
+    """`Vitals.health`."""
+    wal: Path | None = None
+    """The store's write-ahead log, whose size is a figure."""
 
 
 class Control:
@@ -54,6 +65,15 @@ class Control:
     def status(self) -> RunStatus:
         """A snapshot, at any moment."""
         return self._levers.status()
+
+    async def metrics(self) -> bytes:
+        """A snapshot as Prometheus reads it."""
+        return await asyncio.to_thread(self._render, self.status())
+
+    def _render(self, status: RunStatus) -> bytes:
+        wal = self._levers.wal
+        size = wal.stat().st_size if wal is not None and wal.exists() else 0
+        return render(status, self._levers.health(wal_bytes=size))
 
     def cast(self) -> CastStatus:
         """Who takes part now."""
@@ -71,6 +91,31 @@ class Control:
     async def change_pool(self, request: PoolRequest) -> PoolChange:
         """Add and retire agents and pairs; see `Engine.change_pool`."""
         return pool_change(await self._running().change_pool(request))
+
+    def retune(self, request: RetuneRequest) -> dict[str, Value]:
+        """Set limits and ceilings for the rest of this start; see `Engine.retune`."""
+        self._running(but_draining=True).retune(request)
+        return request.values
+
+    async def feed(self, rows: list[object], *, at: int | None) -> int:
+        """Take seeds in; returns how many were fed then. They are durable, and planned in their turn."""
+        return await self._running().source.feed(Fed(rows), at=at)
+
+    def tail(self, after: int, shape: RowShape) -> Tail:
+        """What reads the finished rows after a sequence number."""
+        return Tail(self._begun().job.folder.database, after=after, shape=shape)
+
+    async def history(self, after: int) -> tuple[Version, ...]:
+        """The versions of the weights after one, a thousand at most."""
+        return await asyncio.to_thread(read_history, self._begun().job.folder.database, after=after)
+
+    def committed(self) -> int:
+        """The newest version of the weights: it moves with every batch that is durable."""
+        return self._begun().board.weights.version
+
+    def is_over(self) -> bool:
+        """Whether every row that this start will ever commit is committed."""
+        return self.status().phase is Phase.FINISHED
 
     def pause(self) -> Phase:
         """Take in no more seeds until `resume`; what is planned is finished."""
@@ -92,6 +137,13 @@ class Control:
             log.warning("on request: %s", phase)
             self._levers.move(phase)
         return self.status().phase
+
+    def _begun(self) -> Engine:
+        """The run, where there is one to look at."""
+        engine = self._levers.engine()
+        if engine is None:
+            raise NotNowError("the run is starting; ask again when /readyz says so")
+        return engine
 
     def _running(self, *, but_draining: bool = False) -> Engine:
         """The run, where it can be steered."""

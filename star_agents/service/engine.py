@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from star_agents.core.errors import ConfigError
@@ -14,17 +14,21 @@ from star_agents.pipeline.board import Board
 from star_agents.pipeline.evolve import Evolver
 from star_agents.pipeline.graph import Graph
 from star_agents.scoring.pool import ScorerPool
+from star_agents.service import retune
 from star_agents.service.bill import Bill, BudgetStatus, bill, budget_status
+from star_agents.service.feed import FedSeeds
+from star_agents.service.follow import Follower
 from star_agents.service.intake import Intake
 from star_agents.service.job import Inputs, Job
 from star_agents.service.pool_request import Cast, PoolRequest, resolve
+from star_agents.service.retune import RetuneRequest
 from star_agents.service.sizing import Sizer
 from star_agents.service.wiring import prices_of
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
 from star_agents.storage.export import Exported, export, export_dead_letters
 from star_agents.storage.recovery import Standing, read_spend
-from star_agents.storage.seeds import Seeds
 from star_agents.storage.spending import Account, Spend
+from star_agents.storage.store import RunStore
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,12 +52,18 @@ class Engine:
     fleet: Fleet
     scorer: ScorerPool
     servers: tuple[LocalReplicas, ...]
-    source: Seeds
+    store: RunStore
+    source: FedSeeds
+    follower: Follower | None
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
         """Run the graph; see `Graph.run`."""
         await self.graph.run(self.reopened)
+
+    async def keep_store_small(self) -> None:
+        """Move finished rows out of the database as they come; ends only by being cancelled."""
+        await self.store.keep_small(keep_entries=self.job.settings.memory.capacity)
 
     async def change_pool(self, request: PoolRequest) -> Epoch:
         """Change the pool between two batches; returns what was done, which is durable then and shown.
@@ -75,6 +85,16 @@ class Engine:
                     self.inputs.agents.dismiss(agent)
                 raise
             return self.evolver.changes[-1]
+
+    def retune(self, request: RetuneRequest) -> None:
+        """Set limits of endpoints and ceilings of the budget for the rest of this start; see `service.retune`.
+
+        Raises:
+            ConfigError: something cannot be set, and nothing was.
+        """
+        changed = retune.retuned(self.job.settings, request.values)
+        retune.apply(changed, request.values, self.fleet, self.purse)
+        self.job = replace(self.job, settings=changed)
 
     def _cast(self) -> Cast:
         return Cast(
@@ -119,7 +139,7 @@ class Engine:
         """Seeds that this start will end with; rows found unusable are none."""
         before = self.begun.finished + self.begun.in_flight
         skipped = self.begun.next_seed - before + self.source.bad
-        usable, limit = self.inputs.num_seeds - skipped, self.job.limit
+        usable, limit = self.inputs.num_seeds + self.source.num_fed - skipped, self.job.limit
         return usable if limit is None else min(usable, before + limit)
 
     @property

@@ -3,6 +3,8 @@
 from star_agents.core.errors import RunExistsError
 from star_agents.service.job import Inputs, Job
 from star_agents.service.pool_resume import same_run
+from star_agents.storage.filesystem import check_local
+from star_agents.storage.integrity import examine
 from star_agents.storage.migration import adopt, migrate
 from star_agents.storage.recovery import read_standing
 
@@ -15,9 +17,13 @@ def check_folder(job: Job, inputs: Inputs) -> Inputs:
 
     Raises:
         RunExistsError: a run is there and nobody said to go on with it.
-        ConfigError: it is another run; one line for each setting that differs.
+        ConfigError: it is another run, with one line for each setting that differs; or the folder is on no local disk.
+        StoreError: it is damaged.
     """
-    if not job.folder.is_begun():
+    check_local(job.folder.path)
+    if job.folder.is_begun():
+        examine(job.folder.database)
+    if not job.folder.is_begun():  # or was, by a start that was killed in the act
         return inputs
     if job.resume:
         migrate(job.folder.database)

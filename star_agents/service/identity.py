@@ -19,6 +19,7 @@ from star_agents.service.yaml_source import dotted
 SAFE = (
     "run.dir",
     "seeds.path",  # the file's own digest is compared instead
+    "seeds.follow",  # what was read of it is in the run folder
     "endpoints.*.kind",
     "endpoints.*.engine",
     "endpoints.*.base_url*",

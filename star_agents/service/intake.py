@@ -7,7 +7,7 @@ them; when none is open and one more does not fit, the intake ends as if the sou
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from star_agents.core.ports import SeedSource
@@ -56,8 +56,8 @@ class Outlook:
         return min(wanted, max(count, int(is_first)))
 
 
-def worst_seed(settings: Settings, inputs: Inputs) -> Cost:
-    """What a seed costs at most when nothing is asked twice: every pair rewrites, answers in full, and is judged.
+def worst_seed(settings: Settings, inputs: Inputs, pool: Sequence[AgentPair]) -> Cost:
+    """What a seed drawn from `pool` costs at most when nothing is asked twice: all rewrite, answer in full, are judged.
 
     A probe counts in, too, where there are any.
     """
@@ -74,7 +74,7 @@ def worst_seed(settings: Settings, inputs: Inputs) -> Cost:
             writers.append(inputs.agents.instruction[one.instruction])
         return sum(map(call, writers), judging)
 
-    drawn = [pair(one) for one in inputs.pool]
+    drawn = [pair(one) for one in pool]
     dearest = Cost(max(cost.tokens for cost in drawn), max(cost.picodollars for cost in drawn))
     probed = judging if inputs.gold else NO_COST
     return sum(map(pair, inputs.base), dearest * settings.sampling.pairs_per_seed + probed)

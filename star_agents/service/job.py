@@ -15,7 +15,7 @@ from star_agents.policy.prompts import Prompts
 from star_agents.service import judging, wiring
 from star_agents.service.identity import fingerprint, record
 from star_agents.service.secret_refs import EndpointSecrets, resolve_secrets
-from star_agents.service.settings import Settings
+from star_agents.service.settings import SeedsSection, Settings
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.seeds import open_seeds
@@ -67,9 +67,17 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
     gold = await asyncio.to_thread(_attempt, problems, lambda: judging.gold_of(settings.judge))
     if secrets is None or texts is None or gold is None:
         raise ConfigError(*problems)
-    seeds = await open_seeds(settings.seeds.path, row_format=settings.seeds.format, limit=settings.seeds.limit)
-    inputs = _inputs(settings, texts, secrets, num_seeds=await seeds.count(), input_sha256=await seeds.sha256())
+    num_seeds, digest = await _counted(settings.seeds)
+    inputs = _inputs(settings, texts, secrets, num_seeds=num_seeds, input_sha256=digest)
     return replace(inputs, gold=gold)
+
+
+async def _counted(section: SeedsSection) -> tuple[int, str]:
+    """How many rows the file of a run has, and their digest; none where all of its seeds are fed."""
+    if section.path is None:
+        return 0, "fed"
+    seeds = await open_seeds(section.path, row_format=section.format, limit=section.limit)
+    return await seeds.count(), await seeds.sha256()
 
 
 def laboratory_inputs(settings: Settings) -> Inputs:

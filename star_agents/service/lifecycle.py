@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from star_agents.core import clock
@@ -24,13 +24,17 @@ from star_agents.service.bill import out_of_budget
 from star_agents.service.causes import leading
 from star_agents.service.collector import rare_collections
 from star_agents.service.control import Control, Levers
+from star_agents.service.ended import forget_ended, write_ended
 from star_agents.service.engine import Engine
 from star_agents.service.intake import Intake
 from star_agents.service.job import Job
 from star_agents.service.picture import RateMeter, picture
+from star_agents.service.room_watch import watch_room
 from star_agents.service.status import Ending, Phase, RunStatus
+from star_agents.service.vitals import OVERRUN_S, Vitals
 from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.export import Exported
+from star_agents.storage.room import Room
 
 WATCH_S = 0.5
 """How often the rate and the spending are looked at."""
@@ -62,11 +66,14 @@ class Lifecycle:
         self._before_leaving = before_leaving
         self._phase = Phase.STARTING
         self._message = ""
+        self._vitals = Vitals(job.folder.logs, job.environ)
         self._began_at = 0.0
         self._starting: asyncio.Task[Any] | None = None
         self._engine: Engine | None = None
         self._ending: Ending | None = None
+        self._ended: Ending | None = None
         self._was_signalled = False
+        self._is_room_low = False
         self._rate = RateMeter()
         self._seeds_per_s = 0.0
 
@@ -80,7 +87,7 @@ class Lifecycle:
         self._began_at = clock.now()
         try:
             with self._signals(), rare_collections():
-                async with asyncio.TaskGroup() as group:
+                async with self._vitals.taken(), asyncio.TaskGroup() as group:
                     observer = group.create_task(observe(self.status), name="observe")
                     try:
                         return await self._live()
@@ -93,6 +100,7 @@ class Lifecycle:
         """Start, work and export; a stop during the start is an ending too."""
         self._starting = asyncio.current_task()
         try:
+            await asyncio.to_thread(forget_ended, self._job.folder.path)
             async with self._served(), assembled(self._job, self._report) as engine:
                 self._starting, self._engine = None, engine
                 return await self._work(engine)
@@ -104,8 +112,20 @@ class Lifecycle:
 
     def _served(self) -> contextlib.AbstractAsyncContextManager[Address]:
         section, job = self._job.settings.service, self._job
-        place = api.Place(host=section.host, port=section.port, run_dir=job.folder.path, environ=job.environ)
-        levers = Levers(status=self.status, engine=lambda: self._engine, move=self._move)
+        place = api.Place(
+            host=section.host,
+            port=section.port,
+            run_dir=job.folder.path,
+            metrics=section.metrics,
+            environ=job.environ,
+        )
+        levers = Levers(
+            status=self.status,
+            engine=lambda: self._engine,
+            move=self._move,
+            health=self._vitals.health,
+            wal=job.folder.database.with_name(f"{job.folder.database.name}-wal"),
+        )
         return api.serve(place, Control(levers))
 
     def _move(self, phase: Phase) -> None:
@@ -115,24 +135,34 @@ class Lifecycle:
             self._stop(self._engine)
         else:
             self._phase = phase
-            self._engine.board.hold(is_held=phase is Phase.PAUSED)
+            self._hold(self._engine)
+
+    def _hold(self, engine: Engine) -> None:
+        """Nothing new is begun while somebody wants it so, or the disk is nearly full."""
+        engine.board.hold(is_held=self._phase is Phase.PAUSED or self._is_room_low)
 
     async def _work(self, engine: Engine) -> Result:
         self._phase = Phase.RUNNING
         self._report(f"running: {engine.seeds_total - engine.seeds_done} seeds to go")
+        self._vitals.notifier.ready(self._message)
         async with asyncio.TaskGroup() as group:
             kept_up = (replicas.supervise(engine.fleet.gates(replicas.name)) for replicas in engine.servers)
-            watches = [self._watch(engine), self._watch_purse(engine), engine.sizer.run(), *kept_up]
+            room = watch_room(self._job.folder.path, lambda room: self._on_room(engine, room))
+            own = (self._watch(engine), self._watch_purse(engine), engine.keep_store_small(), room)
+            watches = [*own, engine.sizer.run(), *kept_up]
+            if engine.follower is not None:
+                watches.append(engine.follower.run())
             watchers = [group.create_task(watch, name="watch") for watch in watches]
             await engine.run()
             for watcher in watchers:
                 watcher.cancel()
+        self._ended = ending = self._ending or _ending_of(engine.intake)
         self._phase = Phase.FINISHED
         exported = await engine.export()
         await engine.look_up_spend()
-        ending = self._ending or _ending_of(engine.intake)
         if ending is Ending.BUDGET:
             self._report(out_of_budget(engine.purse.budget))
+        await asyncio.to_thread(write_ended, self._job.folder.path, ending)
         return Result(ending, self.status(), exported, await engine.failures())
 
     async def _watch(self, engine: Engine) -> None:
@@ -140,6 +170,14 @@ class Lifecycle:
             self._seeds_per_s = self._rate.update(clock.now(), engine.seeds_done)
             await engine.look_up_spend()
             await asyncio.sleep(WATCH_S)
+
+    def _on_room(self, engine: Engine, room: Room) -> None:
+        """Little room on the disk: nothing new is begun. None: the run ends in good order, while it can."""
+        log.warning("%s: room on its disk: %s", self._job.folder.path, room)
+        self._is_room_low = room is Room.LOW
+        self._hold(engine)
+        if room is Room.NONE:
+            self._stop(engine)
 
     async def _watch_purse(self, engine: Engine) -> None:
         """When no call may go out any more, there is nothing to wait for: those that wait stay open in the store."""
@@ -151,7 +189,7 @@ class Lifecycle:
 
     def status(self) -> RunStatus:
         """A snapshot, at any moment of the run's life."""
-        return picture(
+        shown = picture(
             self._job.settings.run.name,
             self._engine,
             phase=self._phase,
@@ -159,9 +197,11 @@ class Lifecycle:
             elapsed_s=clock.now() - self._began_at,
             seeds_per_s=self._seeds_per_s,
         )
+        return replace(shown, ending=self._ended)
 
     def _report(self, message: str) -> None:
         self._message = message
+        self._vitals.notifier.status(message)
         log.info("%s", message)
 
     @contextlib.contextmanager
@@ -196,8 +236,16 @@ class Lifecycle:
         drain_s = self._job.settings.service.drain_s
         self._phase = Phase.DRAINING
         self._report(f"draining ({ending}): finishing what is planned, for at most {drain_s:g} s")
+        self._vitals.notifier.stopping()
         engine.graph.drain()
-        asyncio.get_running_loop().call_later(drain_s, engine.graph.cut)
+        loop = asyncio.get_running_loop()
+        loop.call_later(drain_s, engine.graph.cut)
+        loop.call_later(drain_s + OVERRUN_S, self._look_at_overrun)
+
+    def _look_at_overrun(self) -> None:
+        """A stop that hangs leaves behind what it hangs on."""
+        if self._phase is Phase.DRAINING:
+            self._vitals.dump(f"draining for more than {OVERRUN_S:g} s longer than it may take")
 
     def _leave(self, number: int) -> None:
         """Leave at once. Scorers end with their pipes, model servers are killed, and the store is always whole."""

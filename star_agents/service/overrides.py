@@ -20,16 +20,26 @@ def override(source: YamlSource, assignments: Sequence[str]) -> None:
         ConfigError: an assignment has no `=`, or its path leads through a value that is no section.
     """
     for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path:
-            raise ConfigError(f"--set {assignment}: say it as path=value, such as evolution.batch_size=64")
+        path, value = assigned(assignment)
         *parents, last = path.split(".")
         inner = source.data
         for parent in parents:
             inner = inner.setdefault(parent, {}) if isinstance(inner, dict) else None
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {assignment}: {'.'.join(parents)} is no section of {source.name}")
-        inner[last] = _value(value)
+        inner[last] = value
+
+
+def assigned(assignment: str) -> tuple[str, Any]:
+    """The path of an assignment, and its value as YAML has it.
+
+    Raises:
+        ConfigError: it has no `=`, or its value is not YAML.
+    """
+    path, equals, value = assignment.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"{assignment}: say it as path=value, such as evolution.batch_size=64")
+    return path, _value(value)
 
 
 def _value(text: str) -> Any:  # noqa: ANN401  # plain data
@@ -41,4 +51,4 @@ def _value(text: str) -> Any:  # noqa: ANN401  # plain data
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set ...={text}: not a YAML value: {error}") from None
+        raise ConfigError(f"{text}: not a YAML value: {error}") from None

@@ -53,6 +53,7 @@ def picture(
         judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
         changes=tuple(map(pool_change, engine.changes)),
+        seeds_fed=engine.source.num_fed,
     )
 
 

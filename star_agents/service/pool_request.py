@@ -45,7 +45,8 @@ class PoolRequest(Section):
     add: Annotated[list[Named], Field(max_length=MAX_NAMED)] = Field(default_factory=list)
     retire: Annotated[list[Named], Field(max_length=MAX_NAMED)] = Field(default_factory=list)
     agents: NewAgents = NewAgents()
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    """One line: it is shown in logs and on terminals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +85,22 @@ def resolve(request: PoolRequest, cast: Cast) -> PoolChange:
     retire = [pair for named in request.retire for pair in _leaving(named, known, cast, problems)]
     idle = [agent for agent in agents if not any(_plays(pair, agent.role, agent.name) for pair in add)]
     problems += [f"agents.{agent.role}.{agent.name}: no pair of it is added; name it under add" for agent in idle]
-    if problems:
-        raise ConfigError(*problems)
-    return PoolChange(
+    change = PoolChange(
         add=tuple(dict.fromkeys(add)), retire=tuple(dict.fromkeys(retire)), agents=agents, reason=request.reason
     )
+    problems = problems or list(_too_few(change, cast))
+    if problems:
+        raise ConfigError(*problems)
+    return change
+
+
+def _too_few(change: PoolChange, cast: Cast) -> Iterator[str]:
+    """A config that matches the changed pool must be one that is taken (`service.consistency`)."""
+    left = len([pair for pair in cast.pool if pair not in change.retire]) + len(change.add)
+    sampling = cast.settings.sampling
+    if change.retire and not sampling.replacement and 0 < left < sampling.pairs_per_seed:
+        told = f"{sampling.pairs_per_seed} without replacement from a pool of {left}; retire fewer, or add pairs"
+        yield f"sampling.pairs_per_seed: {told}"
 
 
 def _new_agents(new: NewAgents, cast: Cast, problems: list[str]) -> Iterator[Agent]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def resolve_secrets(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     if problems:
         raise ConfigError(*problems)
     return found
+
+
+def secrets_of(settings: Settings, environ: Mapping[str, str]) -> tuple[Secret, ...]:
+    """Every secret that there is, to be blotted out of what is written; what is missing is told by others."""
+    found: list[Secret] = []
+    for endpoint in settings.endpoints.values():
+        for _, reference in _references(endpoint):
+            with suppress(ConfigError):
+                found.append(_resolve(reference, environ))
+    return tuple(found)
 
 
 def _secrets_of(name: str, endpoint: Endpoint, environ: Mapping[str, str], problems: list[str]) -> EndpointSecrets:

@@ -30,7 +30,8 @@ class RunSection(Section):
 class SeedsSection(Section):
     """Where the instructions come from."""
 
-    path: str
+    path: str | None
+    follow: str | None = None
     format: Literal["auto", "alpaca", "messages", "sharegpt", "self-instruct"] = "auto"
     limit: Positive | None = None
 
@@ -252,8 +253,10 @@ class ServiceSection(Section):
     """The HTTP face, on the loopback interface, and how long a drain may take."""
 
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8765
-    keep_alive: Literal[False] = False
+    port: Annotated[int, Field(ge=0, le=65535)] | None = 8765
+    keep_alive: bool = False
+    metrics: bool = True
+    log_format: Literal["text", "json"] = "text"
     drain_s: Seconds = 30.0
 
 

@@ -101,5 +101,9 @@ class RunStatus:
     budget: BudgetStatus | None = None
     """None where there is no ceiling."""
     judging: JudgeStatus | None = None
+    ending: Ending | None = None
+    """Why it ended; None while it has not."""
+    seeds_fed: int = 0
+    """Rows that were fed to it, over all starts."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""

@@ -20,7 +20,6 @@ MENDS = {
     "api_key": "name the secret instead of writing it: ${NAME} or file:/path",
     "base_url": "give http(s)://host/path without credentials or a query",
     "base_urls": "give http(s)://host/path without credentials or a query",
-    "keep_alive": "this version has only false",
     "host": "the service binds the loopback interface only",
     "device": "give auto, cpu, or a device as torch names it: cuda:0; for scorers several, joined by commas",
     "large_device": "give cpu, or devices as torch names them, joined by commas: cuda:1",

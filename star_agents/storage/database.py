@@ -14,8 +14,9 @@ import apsw
 
 from star_agents.core.errors import StoreError
 from star_agents.storage.codec import Packer, checksum
+from star_agents.storage.failpoints import failpoint
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, SPENDING, TABLES
+from star_agents.storage.schema import APPLICATION_ID, MOVED, SCHEMA_VERSION, SPENDING, TABLES
 
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite itself waits for a lock that another program holds."""
@@ -127,10 +128,12 @@ def _is_new(connection: apsw.Connection) -> bool:
 
 def _create(connection: apsw.Connection, manifest: Manifest) -> None:
     """Begin a run in one transaction: a crash leaves an empty file or a whole one."""
-    connection.execute(f"BEGIN IMMEDIATE; {TABLES} {SPENDING}")
+    connection.execute(f"BEGIN IMMEDIATE; {TABLES} {SPENDING} {MOVED}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}")
     put_manifest(connection, manifest)
+    failpoint("create.begun")
     connection.execute("COMMIT")
+    failpoint("create.done")
 
 
 def put_manifest(connection: apsw.Connection, manifest: Manifest) -> None:

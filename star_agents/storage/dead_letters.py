@@ -1,12 +1,13 @@
 """Calls that failed for good: what became of each, and how many there are of a kind.
 
 A dead letter is a reply like any other, kept with its reason; the run went on without it. The index of failed
-calls finds them without reading the others. A seed is named by its number, and its texts are in its plan: a
-letter repeats only the beginning of the instruction, for a person to recognise.
+calls finds them without reading the others, and of the shards only those are read that hold any. A seed is named by
+its number, and its texts are in its plan: a letter repeats only the beginning of the instruction, for a person to
+recognise.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import apsw
 
 from star_agents.core.calls import Completion, Failure
 from star_agents.core.errors import StoreError
+from star_agents.storage import shards
 from star_agents.storage.codec import read_plan, read_reply
 from star_agents.storage.database import reader
+from star_agents.storage.shards import Shard
 
 EXCERPT_CHARS = 200
 """Characters of an instruction in a dead letter."""
@@ -66,17 +69,25 @@ class FailureKind:
 
 
 def iter_dead_letters(path: Path) -> Iterator[DeadLetter]:
-    """Every call of a run that failed for good, by seed; a page in memory.
+    """Every call of a run that failed for good: those that lie in shards first, then by seed; a page in memory.
 
     Raises:
         StoreError: the database cannot be read, or a row is damaged; it names the row.
     """
     last: tuple[Any, ...] = (-1, "", 0, 0)
+    told: set[int] = set()
+    folder = shards.folder_of(path)
     with reader(path) as connection:
+        before = _failing(connection)
+        for shard in before:
+            yield from map(_letter, _moved(folder, shard))
         while page := _rows(connection, _LETTERS, *last, PAGE_ROWS):
             for row in page:
                 yield _letter(row)
+                told.add(row[0])
             last = page[-1][:4]
+        for shard in _failing(connection)[len(before) :]:  # has left the tables meanwhile
+            yield from (_letter(row) for row in _moved(folder, shard) if row[0] not in told)
 
 
 def failure_kinds(path: Path) -> tuple[FailureKind, ...]:
@@ -85,11 +96,43 @@ def failure_kinds(path: Path) -> tuple[FailureKind, ...]:
     Raises:
         StoreError: the database cannot be read, or a row is damaged; it names the row.
     """
+    kinds: dict[tuple[str, str], FailureKind] = {}
     with reader(path) as connection:
-        return tuple(
-            FailureKind(endpoint, reason, calls, _message(connection, newest))
-            for endpoint, reason, calls, newest in _rows(connection, _KINDS)
-        )
+        connection.execute("BEGIN")  # one snapshot of tables and shards
+        for shard in _failing(connection):
+            for kind in _moved_kinds(shards.folder_of(path), shard):
+                _count(kinds, kind)
+        for endpoint, reason, calls, newest in _rows(connection, _KINDS):
+            _count(kinds, FailureKind(endpoint, reason, calls, _message(connection, newest)))
+    return tuple(sorted(kinds.values(), key=lambda kind: (-kind.calls, kind.endpoint, kind.reason)))
+
+
+def _count(kinds: dict[tuple[str, str], FailureKind], more: FailureKind) -> None:
+    """Add calls of a kind; their message is newer."""
+    name = more.endpoint, more.reason
+    before = kinds[name].calls if name in kinds else 0
+    kinds[name] = replace(more, calls=before + more.calls)
+
+
+def _failing(connection: apsw.Connection) -> list[Shard]:
+    return [shard for shard in shards.listed(connection) if shard.failures]
+
+
+def _moved(folder: Path, shard: Shard) -> Iterator[tuple[Any, ...]]:
+    """The failed calls of a shard with their plans, as `_LETTERS` has those of the tables."""
+    wanted = ("ok", "seed", "purpose", "slot", "ordinal", "agent", "pair", "crc32", "body")
+    failed = [row[1:] for row in shard.read_replies(folder, wanted) if not row[0]]
+    seeds = {row[0] for row in failed}
+    found = shard.read_rows(folder, ("seed", "plan_crc32", "plan_body", "embedding"))
+    plans = {row[0]: row[1:] for row in found if row[0] in seeds}
+    return ((*row, *plans[row[0]]) for row in failed)
+
+
+def _moved_kinds(folder: Path, shard: Shard) -> Iterator[FailureKind]:
+    for ok, seed, crc, body in shard.read_replies(folder, ("ok", "seed", "crc32", "body")):
+        if not ok:
+            failure = _failure(seed, crc, body)
+            yield FailureKind(failure.endpoint, failure.reason, 1, failure.message)
 
 
 def _rows(connection: apsw.Connection, query: str, *bindings: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  # columns of any type

@@ -40,6 +40,11 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def inbox(self) -> Path:
+        """Rows that were fed to the run while it ran."""
+        return self.path / "inbox"
+
+    @property
     def out(self) -> Path:
         """Exported data sets, one folder a format."""
         return self.path / "out"

@@ -17,6 +17,9 @@ from star_agents.core.records import (
 )
 from star_agents.policy.epochs import pairs_after
 from star_agents.storage.codec import Packer, checksum, float_bytes, sound
+from star_agents.storage.failpoints import failpoint
+from star_agents.storage.moving import move
+from star_agents.storage.shards import Shard
 from star_agents.storage.spending import booked
 
 _REPLY = """
@@ -82,9 +85,16 @@ class Journal:
         if learnt:
             raise StoreError(f"{learnt} of {len(update.graded)} seeds were learnt before: they would count twice")
         self._log(update)
+        failpoint("learn.logged")
         self._state(update)
+        failpoint("learn.stated")
         for entry in update.entries:
             self._remember(entry)
+        failpoint("learn.remembered")
+
+    def move(self, shard: Shard, *, keep_entries: int) -> None:
+        """List a shard whose files are durable, and take its rows out."""
+        move(self._connection, shard, keep_entries=keep_entries)
 
     def _is_known(self, epoch: Epoch) -> bool:
         return self._connection.execute("SELECT 1 FROM epoch WHERE version = ?", (epoch.version,)).get is not None

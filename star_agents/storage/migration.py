@@ -15,10 +15,11 @@ import apsw
 from star_agents.core.calls import Failure
 from star_agents.storage.codec import read_reply
 from star_agents.storage.database import BUSY_TIMEOUT_MS, put_manifest, schema_version, storage_errors
+from star_agents.storage.failpoints import failpoint
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.publish import sync_folder
 from star_agents.storage.recovery import stored_manifest
-from star_agents.storage.schema import SCHEMA_VERSION, SPENDING
+from star_agents.storage.schema import MOVED, SCHEMA_VERSION, SPENDING
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,24 @@ CREATE TABLE epoch (
 ) STRICT;
 """
 
+_FREE_BANK = """
+ALTER TABLE bank RENAME TO bank_3;
+
+CREATE TABLE bank (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seed        INTEGER NOT NULL,
+    instruction TEXT NOT NULL,
+    response    TEXT NOT NULL,
+    pi          REAL NOT NULL,
+    crc32       INTEGER NOT NULL,
+    embedding   BLOB NOT NULL
+) STRICT;
+
+INSERT INTO bank SELECT seq, seed, instruction, response, pi, crc32, embedding FROM bank_3;
+DROP TABLE bank_3;
+"""
+"""A memory may outlive the plan that it came of, which moves to a file."""
+
 
 def migrate(path: Path) -> None:
     """Bring a run database up to date, if it is of an earlier version; one of a newer is left alone. Blocks.
@@ -71,11 +90,16 @@ def migrate(path: Path) -> None:
             if version < SCHEMA_VERSION:
                 log.warning("%s: bringing schema %d up to %d; a copy is kept", path, version, SCHEMA_VERSION)
                 _copy(connection, path.with_name(f"{path.name}.schema-{version}"))
+                failpoint("migrate.copied")
                 with connection:  # one transaction, undone by any error
                     if version == 1:
                         _from_1(connection)
-                    connection.execute(_POOLS)  # schema 2 knew one rule, without a state, and one pool
+                    if version <= 2:  # noqa: PLR2004  # knew one rule, without a state, and one pool
+                        connection.execute(_POOLS)
+                    connection.execute(_FREE_BANK + MOVED)
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    failpoint("migrate.written")
+                failpoint("migrate.done")
         finally:
             connection.close()
 

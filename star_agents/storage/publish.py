@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from star_agents.storage.failpoints import failpoint
+
 _ASIDE = ".tmp"
 
 
@@ -25,12 +27,16 @@ def published(path: Path) -> Iterator[BinaryIO]:
         with aside.open("wb") as stream:
             yield stream
             stream.flush()
+            failpoint("publish.written")
             os.fsync(stream.fileno())
+        failpoint("publish.synced")
         aside.replace(path)
+        failpoint("publish.renamed")
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    failpoint("publish.done")
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What a start finds in a run folder: where the run stands, and what was open when it ended.
 
-The cost is that of the seeds in flight and of the memory bank's capacity, not of the finished rows.
+The cost is that of the seeds in flight, of the newest rows and of the memory bank's capacity, not of what is done:
+finished rows are in shards, of which only the names are looked at.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from star_agents.core.calls import CallKey, Purpose, Reply
+from star_agents.core.errors import StoreError
 from star_agents.core.records import (
     AgentPair,
     Epoch,
@@ -21,6 +23,7 @@ from star_agents.policy.epochs import pairs_at
 from star_agents.storage.codec import check, read_epoch, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
 from star_agents.storage.manifest import Manifest
+from star_agents.storage.shards import check_files, folder_of, listed
 from star_agents.storage.spending import Account, Spend, stored_spend
 
 
@@ -84,6 +87,7 @@ def recover(path: Path, *, capacity: int) -> Recovered:
     """
     with reader(path) as connection:
         connection.execute("BEGIN")  # one snapshot for all that follows
+        check_files(folder_of(path), listed(connection))
         return Recovered(
             standing=_standing(connection),
             open_plans=_open_plans(connection),
@@ -107,9 +111,10 @@ def stored_epochs(connection: apsw.Connection) -> tuple[Epoch, ...]:
 def _standing(connection: apsw.Connection) -> Standing:
     manifest = stored_manifest(connection)
     in_flight = connection.execute("SELECT count(*) FROM open_plan").get
-    finished = connection.execute("SELECT count(*) FROM log").get
+    moved, last_moved = connection.execute("SELECT ifnull(sum(rows), 0), ifnull(max(seed_hi), -1) FROM shard").get
+    finished = moved + connection.execute("SELECT count(*) FROM log").get
     batches = connection.execute("SELECT ifnull((SELECT batch FROM log ORDER BY seq DESC LIMIT 1), 0)").get
-    next_seed = connection.execute("SELECT ifnull(max(seed) + 1, 0) FROM plan").get
+    last_planned = connection.execute("SELECT ifnull(max(seed), -1) FROM plan").get
     tally = connection.execute("SELECT crc32, body FROM tally").fetchone()
     epochs = stored_epochs(connection)
     return Standing(
@@ -121,17 +126,24 @@ def _standing(connection: apsw.Connection) -> Standing:
         batches=batches,
         finished=finished,
         in_flight=in_flight,
-        next_seed=next_seed,
+        next_seed=max(last_planned, last_moved) + 1,
     )
 
 
 def _weights(
     connection: apsw.Connection, pairs: tuple[AgentPair, ...], epochs: tuple[Epoch, ...]
 ) -> PairWeights | None:
-    row = connection.execute("SELECT version, crc32, p, state FROM policy ORDER BY version DESC LIMIT 1").fetchone()
+    row = connection.execute(
+        "SELECT version, applied_seq, crc32, p, state FROM policy ORDER BY version DESC LIMIT 1"
+    ).fetchone()
+    last = connection.execute("SELECT ifnull(max(seq), 0) FROM log").get
+    if last != (0 if row is None else row[1]):
+        raise StoreError(
+            f"the weights are not those of the log, which ends at {last}: restore a copy of the run folder"
+        )
     if row is None:
         return None
-    version, crc, *blobs = row
+    version, _, crc, *blobs = row
     p, state = read_floats(f"policy of version {version}", crc, *blobs)
     return PairWeights(version, pairs_at(pairs, epochs, version), p, state)
 

@@ -1,8 +1,9 @@
 """The tables of a run database, and the laws that they keep by themselves.
 
-One plan a seed, one reply a call, one log row a seed, and no reply or log row without its plan. Two tables
-are derived and triggers keep them in step, so that a start costs what is open and not what is done:
-`open_plan` (planned, not in the log) and `spend` (calls and tokens by who is charged). Failed calls have an
+One plan a seed, one reply a call, one log row a seed, and no reply or log row without its plan. Finished ranges
+of the log leave for the files that `shard` lists, with their plans and replies; a seed that left is never planned
+again. Two tables are derived and triggers keep them in step, so that a start costs what is open and not what is
+done: `open_plan` (planned, not in the log) and `spend` (calls and tokens by who is charged). Failed calls have an
 index of their own, so that they are found without reading the others.
 
 `policy` holds every version of the weights, with what its rule knows beside p, in the order of the pool of that
@@ -14,7 +15,7 @@ Bodies are JSON or a zstd frame of JSON (`codec`); `crc32` covers a row's blobs.
 APPLICATION_ID = 0x53544147
 """Marks the file as ours ("STAG") in SQLite's header; `file` and `sqlite3` show it."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Kept in SQLite's `user_version`. A newer file is refused; an older one is migrated, never guessed at."""
 
 TABLES = """
@@ -93,7 +94,7 @@ CREATE TABLE tally (
 
 CREATE TABLE bank (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
-    seed        INTEGER NOT NULL REFERENCES plan (seed),
+    seed        INTEGER NOT NULL,
     instruction TEXT NOT NULL,
     response    TEXT NOT NULL,
     pi          REAL NOT NULL,
@@ -111,6 +112,26 @@ CREATE TRIGGER log_closes AFTER INSERT ON log BEGIN
     DELETE FROM open_plan WHERE seed = new.seed;
 END;
 """
+
+MOVED = """
+CREATE TABLE shard (
+    seq_lo        INTEGER PRIMARY KEY,
+    seq_hi        INTEGER NOT NULL UNIQUE,
+    seed_lo       INTEGER NOT NULL,
+    seed_hi       INTEGER NOT NULL,
+    rows          INTEGER NOT NULL,
+    failures      INTEGER NOT NULL,
+    rows_crc32    INTEGER NOT NULL,
+    replies_crc32 INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX shard_seeds ON shard (seed_hi);
+
+CREATE TRIGGER plan_is_new BEFORE INSERT ON plan WHEN new.seed <= (SELECT max(seed_hi) FROM shard) BEGIN
+    SELECT RAISE(ABORT, 'the seed was planned before');
+END;
+"""
+"""Ranges of the log that lie in files (`shards`)."""
 
 SPENDING = """
 CREATE INDEX reply_failed ON reply (seed, purpose, slot, ordinal, endpoint, reason) WHERE ok = 0;

@@ -16,10 +16,16 @@ from star_agents.core.calls import Reply, Request
 from star_agents.core.records import Plan, Update
 from star_agents.policy.epochs import pairs_at
 from star_agents.storage.database import open_writer, put_manifest, storage_errors
+from star_agents.storage.failpoints import failpoint
 from star_agents.storage.journal import Journal
 from star_agents.storage.manifest import Manifest, check_same_run
+from star_agents.storage.moving import write_next
 from star_agents.storage.recovery import Recovered, recover, stored_epochs, stored_manifest
+from star_agents.storage.shards import folder_of, listed, sweep_unlisted
 from star_agents.storage.writer import Writer, WriterStatistics
+
+LOOK_S = 5.0
+"""How often it is looked whether a finished range is due to leave SQLite."""
 
 
 class RunStore:
@@ -51,6 +57,7 @@ class RunStore:
             with storage_errors(path):
                 begun = stored_manifest(connection)
                 check_same_run(begun, manifest)
+                sweep_unlisted(folder_of(path), listed(connection))
                 pairs = pairs_at(manifest.pairs, stored_epochs(connection))
                 if begun.config != manifest.config:
                     put_manifest(connection, replace(begun, config=manifest.config))
@@ -92,6 +99,24 @@ class RunStore:
     async def learn(self, update: Update) -> None:
         """Record a batch, or a change of the pool, in one transaction. Again it changes nothing; half is refused."""
         await self._writer.write(partial(self._journal.learn, update))
+
+    async def move_finished(self, *, keep_entries: int) -> bool:
+        """Move the oldest finished range into a shard, if one is due; return whether one was.
+
+        Of the memory bank the newest `keep_entries` stay.
+        """
+        shard = await asyncio.to_thread(write_next, self._path)
+        if shard is None:
+            return False
+        await self._writer.write(partial(self._journal.move, shard, keep_entries=keep_entries))
+        failpoint("shard.moved")
+        return True
+
+    async def keep_small(self, *, keep_entries: int) -> None:
+        """Move finished ranges out as they come; ends only by being cancelled."""
+        while True:
+            if not await self.move_finished(keep_entries=keep_entries):
+                await asyncio.sleep(LOOK_S)
 
     async def close(self) -> None:
         """Commit what was asked for and close the file. Afterwards every write is refused."""

@@ -20,6 +20,7 @@ import apsw
 
 from star_agents.core.errors import StoreError
 from star_agents.storage.database import storage_errors
+from star_agents.storage.failpoints import failpoint
 
 MAX_GROUP = 512
 """Writes in one commit: as many as come while a slow disk syncs, few enough that the first need not wait long."""
@@ -85,6 +86,7 @@ class Writer:
         while group := self._next_group():
             self._commit(group)
             self._answer(group)
+            failpoint("commit.told")
         with suppress(apsw.Error):  # everything asked for is committed or refused: closing only tidies
             self._connection.close()
 
@@ -104,16 +106,20 @@ class Writer:
     def _commit(self, group: list[_Write]) -> None:
         if self._refusal is not None:
             return
+        failpoint("commit.before")
         try:
             with storage_errors(self._path), self._transaction():
                 for write in group:
                     write.operation()
+                    failpoint("commit.writing")
+                failpoint("commit.written")
         except StoreError as error:
             self._refusal = str(error)
         except Exception as error:  # the thread's edge: a bug must answer every waiter, not end the thread
             log.exception("a write failed for a reason of our own")
             self._refusal = f"{self._path}: {type(error).__name__}: {error}"
         else:
+            failpoint("commit.done")
             self._commits += 1
             self._writes += len(group)
 

@@ -22,6 +22,11 @@ class Controller(Protocol):
         """Calls that may be in flight now."""
         ...
 
+    @property
+    def ceiling(self) -> int:
+        """The limit is never above it."""
+        ...
+
     def on_start(self, now: float, in_flight: int) -> None:
         """A call went out; `in_flight` counts it."""
         ...
@@ -36,6 +41,10 @@ class Controller(Protocol):
 
     def on_overload(self, now: float, sent_at: float) -> None:
         """A call failed because the server could not serve it (503, 529, a deadline)."""
+        ...
+
+    def bound(self, now: float, ceiling: int) -> None:
+        """The limit goes no higher than `ceiling`, at least 1, from now on."""
         ...
 
     def reason(self) -> str:
@@ -85,6 +94,13 @@ class Cap:
 
     def on_overload(self, now: float, sent_at: float) -> None:
         """See `Controller`."""
+
+    def bound(self, now: float, ceiling: int) -> None:
+        """See `Controller`. A limit above it comes down at once; one below goes on from where it is."""
+        if ceiling < 1:
+            raise ValueError(f"a ceiling is at least 1, not {ceiling}")
+        self.ceiling, self.floor = ceiling, min(self.floor, ceiling)
+        self._move(now, self._exact, self._reason)
 
     def reason(self) -> str:
         """See `Controller`."""

@@ -10,3 +10,8 @@ class Fixed(Cap):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit, ceiling=limit)
+
+    def bound(self, now: float, ceiling: int) -> None:
+        """See `Controller`: the limit is its ceiling."""
+        super().bound(now, ceiling)
+        self._move(now, ceiling, self._reason)

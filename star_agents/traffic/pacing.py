@@ -1,11 +1,13 @@
 """When one more call may start: the controller's limit on calls in flight, a pause, and what a minute allows.
 
-Laws: never does a call start with `limit` in flight; none starts before a pause has ended; a longer pause is never
-shortened. After a pause calls start one by one, no faster than the limit turns over, until the limit is reached:
-a crowd that waited out a pause does not come through all at once. Since the limit is at least 1, either a call may
-start after a known time or one is in flight. A pure state machine: it owns no tasks and no clock.
+Laws: never does a call start with `limit` in flight, nor with `ceiling` in flight or kept (answered, and not yet on
+record); none starts before a pause has ended; a longer pause is never shortened. After a pause calls start one by one,
+no faster than the limit turns over, until the limit is reached: a crowd that waited out a pause does not come through
+all at once. Since the limit is at least 1, either a call may start after a known time or one is in flight or kept. A
+pure state machine: it owns no tasks and no clock.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from star_agents.traffic.control import Controller, Turnover
@@ -30,28 +32,38 @@ class Rates:
 class Pacer:
     """Counts the calls of one account in and out. `tokens` are those of prompt and answer, `output` the answer's."""
 
-    __slots__ = ("_by_kind", "_opens_at", "_paused_until", "_requests", "_turnover", "controller", "in_flight")
+    __slots__ = ("_by_kind", "_opens_at", "_paused_until", "_requests", "_turnover", "controller", "in_flight", "kept")
 
     def __init__(self, controller: Controller, rates: Rates | None = None) -> None:
-        rates = rates or Rates()
         self.controller = controller
         self.in_flight = 0
+        self.kept = 0
         self._turnover = Turnover()
         self._paused_until = float("-inf")
         self._opens_at: float | None = None
         """When the next call may start, while the gate re-opens after a pause."""
-        self._requests = TokenBucket(rates.requests) if rates.requests else None
-        kinds = (rates.tokens, (1, 1)), (rates.input_tokens, (1, 0)), (rates.output_tokens, (0, 1))
-        self._by_kind = tuple((TokenBucket(rate), weights) for rate, weights in kinds if rate)
+        self._set_rates(rates or Rates())
 
     @property
     def limit(self) -> int:
         """Calls that may be in flight now."""
         return self.controller.limit
 
-    def wait_s(self, now: float, tokens: int, output: int = 0) -> float | None:
-        """Seconds until such a call may start, 0 for now, None for: not before one ends."""
+    def retune(self, now: float, rates: Rates, ceiling: int) -> None:
+        """Other bounds from now on. New buckets begin empty: what the old ones let through is not let through twice."""
+        self._set_rates(rates)
+        for bucket in self._buckets():
+            bucket.empty_until(max(now, self._paused_until))
+        self.controller.bound(now, ceiling)
+
+    def wait_s(self, now: float, tokens: int, output: int = 0, *, has_place: bool = False) -> float | None:
+        """Seconds until such a call may start, 0 for now, None for: not before one ends.
+
+        One that `has_place` is among the kept, and would only change over.
+        """
         if self.in_flight >= self.controller.limit:
+            return None
+        if not has_place and self.in_flight + self.kept >= self.controller.ceiling:
             return None
         wait = 0.0 if self._opens_at is None else self._opens_at - now
         if self._requests is not None:
@@ -80,6 +92,14 @@ class Pacer:
         for bucket, (of_input, of_output) in self._by_kind:
             bucket.give_back(now, of_input * unread + of_output * unwritten)
 
+    def keep(self) -> None:
+        """A call that has ended goes on counting against the ceiling; the controller measures those in flight alone."""
+        self.kept += 1
+
+    def let_go(self) -> None:
+        """One that was kept counts no more."""
+        self.kept -= 1
+
     def succeeded(self, now: float, sent_at: float, output_tokens: int) -> None:
         """A call was answered; said before its `end`."""
         self._turnover.note(now - sent_at)
@@ -99,14 +119,22 @@ class Pacer:
         if until <= self._paused_until:
             return
         self._paused_until = self._opens_at = until
-        if self._requests is not None:
-            self._requests.empty_until(until)
-        for bucket, _ in self._by_kind:
+        for bucket in self._buckets():
             bucket.empty_until(until)
 
     def paused_until(self, now: float) -> float | None:
         """When the pause ends, or None where there is none."""
         return self._paused_until if self._paused_until > now else None
+
+    def _set_rates(self, rates: Rates) -> None:
+        self._requests = TokenBucket(rates.requests) if rates.requests else None
+        kinds = (rates.tokens, (1, 1)), (rates.input_tokens, (1, 0)), (rates.output_tokens, (0, 1))
+        self._by_kind = tuple((TokenBucket(rate), weights) for rate, weights in kinds if rate)
+
+    def _buckets(self) -> Iterator[TokenBucket]:
+        if self._requests is not None:
+            yield self._requests
+        yield from (bucket for bucket, _ in self._by_kind)
 
     def _next_opening(self, now: float, opened_at: float) -> float | None:
         """A call came through after a pause: when the next may, or None where the crowd is over."""

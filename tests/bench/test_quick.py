@@ -55,6 +55,13 @@ def test_faults() -> None:
     assert all(row["lost"] <= 6 for row in rows)
 
 
+def test_recovery() -> None:
+    """Kills, cuts and planted bugs; a store is resumed, and durability has a price."""
+    rows = quick("recovery")["rows"]
+    assert {row["part"] for row in rows} == {"kills", "cuts", "planted", "resume", "durability"}
+    assert all(row["met"] == "yes" for row in rows if row["part"] != "durability")
+
+
 def test_scale() -> None:
     """Sizes grow, and so do the requests that are answered."""
     small, large = quick("scale")["rows"]

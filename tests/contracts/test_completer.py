@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
 
 from star_agents.core.calls import Completion, Request
 from star_agents.core.errors import AuthFailedError, BadRequestError, StarError
+from star_agents.core.place import Place
 from star_agents.core.ports import Completer
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.spec import EndpointSpec
@@ -33,6 +34,7 @@ class Subject:
 
     completer: Completer
     in_flight: Callable[[], int]
+    kept: Callable[[], int]
 
 
 Body = Callable[[Subject], Awaitable[None]]
@@ -58,7 +60,11 @@ async def real() -> AsyncIterator[Subject]:
             for name, server in (("good", good), ("dead", dead))
         ]
         async with Fleet(specs, run_seed=7) as fleet:
-            yield Subject(fleet, lambda: sum(status.in_flight for status in fleet.snapshot()))
+            yield Subject(
+                fleet,
+                lambda: sum(status.in_flight for status in fleet.snapshot()),
+                lambda: sum(status.kept for status in fleet.snapshot()),
+            )
 
 
 @pytest.fixture(params=["fake", "fleet on uvloop", "fleet on asyncio"])
@@ -68,7 +74,7 @@ def trying(request: pytest.FixtureRequest) -> Try:
     async def main(body: Body) -> None:
         if request.param == "fake":
             fake = MemoryCompleter(latency_s=LATENCY_S, fails=fake_fails)
-            await body(Subject(fake, lambda: fake.in_flight))
+            await body(Subject(fake, lambda: fake.in_flight, lambda: fake.kept))
         else:
             async with real() as subject:
                 await body(subject)
@@ -125,6 +131,37 @@ def test_a_dead_endpoint_fails_its_calls_and_no_others(trying: Try) -> None:
             assert caught.value.blames == "endpoint"
         assert subject.completer.unavailable() <= {"dead"}
         assert isinstance(await subject.completer.complete(request(1, "good")), Completion)
+
+    trying(body)
+
+
+@pytest.mark.parametrize("number", [1, POISON])
+def test_a_place_is_kept_until_it_is_left(trying: Try, number: int) -> None:
+    """Answered or refused, the call counts until whoever asked lets go, once; without a place it never does."""
+
+    async def body(subject: Subject) -> None:
+        place = Place()
+        for where in (None, place):
+            with suppress(StarError):
+                await subject.completer.complete(request(number, "good"), where)
+            assert (subject.in_flight(), subject.kept()) == (0, 0 if where is None else 1)
+        for _ in range(2):
+            place.leave()
+            assert subject.kept() == 0
+
+    trying(body)
+
+
+def test_a_cancelled_call_keeps_no_place(trying: Try) -> None:
+    """It was not answered: there is nothing to wait for."""
+
+    async def body(subject: Subject) -> None:
+        place = Place()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(subject.completer.complete(request(1, "good"), place))
+            await asyncio.sleep(LATENCY_S / 2)
+            task.cancel()
+        assert (subject.in_flight(), subject.kept()) == (0, 0)
 
     trying(body)
 

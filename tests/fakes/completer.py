@@ -13,6 +13,7 @@ from star_agents.core.calls import (
     Usage,
 )
 from star_agents.core.errors import StarError
+from star_agents.core.place import Place
 from star_agents.mock.answers import answer
 
 Fails = Callable[[Request], StarError | None]
@@ -27,8 +28,9 @@ class MemoryCompleter:
         self.down: set[str] = set()
         self.sent: Counter[CallKey] = Counter()
         self.in_flight = 0
+        self.kept = 0
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """See `core.ports.Completer`."""
         self.sent[request.key] += 1
         self.in_flight += 1
@@ -36,6 +38,9 @@ class MemoryCompleter:
             await asyncio.sleep(self.latency_s)
         finally:
             self.in_flight -= 1
+        if place is not None:
+            self.kept += 1
+            place.keep(self._let_go)
         if error := self.fails(request):
             raise error
         said = answer(body_of(request))
@@ -47,6 +52,9 @@ class MemoryCompleter:
             endpoint=request.endpoint,
             latency_s=self.latency_s,
         )
+
+    def _let_go(self) -> None:
+        self.kept -= 1
 
     def unavailable(self) -> frozenset[str]:
         """See `core.ports.Completer`."""

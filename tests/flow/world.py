@@ -22,6 +22,7 @@ from star_agents.core.calls import (
 )
 from star_agents.core.cast import Agents
 from star_agents.core.errors import AuthFailedError, OverloadedError
+from star_agents.core.place import Place
 from star_agents.core.records import (
     KEEP,
     Agent,
@@ -84,7 +85,7 @@ class World:
     in_flight: int = 0
     peak_in_flight: int = 0
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """The port `Completer`."""
         async with self.purse.hold(Cost(WORST)) as hold:
             completion = await self._answer(request)

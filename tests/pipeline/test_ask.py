@@ -4,6 +4,7 @@ import asyncio
 
 from star_agents.core.calls import NOTHING, Completion, Failure, Request, Usage
 from star_agents.core.errors import BadRequestError, CallError, OverloadedError
+from star_agents.core.place import Place
 from star_agents.pipeline.ask import Asker
 from tests.fakes.store import MemoryStore
 from tests.loops import run_virtual
@@ -24,7 +25,7 @@ class Script:
         self._errors = list(errors)
         self._down_until = 0.0
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         if not self._errors:
             return completion("answer")
         self._down_until = asyncio.get_running_loop().time() + 5.0

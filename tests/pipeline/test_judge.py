@@ -3,6 +3,7 @@
 import pytest
 
 from star_agents.core.calls import CallKey, Completion, FinishReason, Request, SamplingParams, Usage
+from star_agents.core.place import Place
 from star_agents.core.records import Agent, Role, Verdict, VerdictSource
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.judge import Judge
@@ -21,7 +22,7 @@ class Chooser:
         self.text = text
         self.asked: list[Request] = []
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """The port `Completer`."""
         self.asked.append(request)
         win = "A" if request.key.purpose == "judge_swapped" else "B"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from star_agents.core.calls import CallKey, Completion, FinishReason, Request, SamplingParams, Usage
 from star_agents.core.errors import FilteredReplyError
+from star_agents.core.place import Place
 from star_agents.core.records import Agent, MemoryEntry, Role, Seed, Selection, Settled, Update
 from star_agents.pipeline.ask import Asker
 from star_agents.pipeline.board import Board
@@ -41,7 +42,7 @@ class Script:
     by_choice: bool
     sent: Counter[CallKey] = field(default_factory=Counter)
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
         """The port `Completer`."""
         self.sent[request.key] += 1
         shown = re.findall(

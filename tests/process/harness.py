@@ -117,6 +117,7 @@ class Run:
             "base_url": self.endpoint.base_url,
             "model": "m",
             "concurrency": 4,
+            "retry_truncated": False,
         }
         if self.models is not None:
             config["scoring"] |= {"small": self.models["small"], "large": self.models["large"]}

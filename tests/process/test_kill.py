@@ -20,9 +20,10 @@ def kill_and_compare(tmp_path: Path, models: dict[str, str] | None, moments: lis
     assert numbers == list(range(NUM_SEEDS))
     assert resent <= sum(each.total for each in in_flight)
     for each in in_flight:
-        assert each.out <= CONCURRENCY
+        assert each.total <= CONCURRENCY
 
 
+@pytest.mark.fault("F-64")
 @pytest.mark.timeout(300)
 def test_two_kills(tmp_path: Path) -> None:
     """Killed twice and resumed, with tiny scorers."""

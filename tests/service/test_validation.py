@@ -51,6 +51,10 @@ def test_the_pool_is_every_combination_but_the_base() -> None:
         ("run.sed", 3, "run.sed: unknown key; did you mean `seed`?"),
         ("run.seed", "3", "run.seed: should be a valid integer"),
         ("run.name", ..., "run.name: missing"),
+        ("seeds.path", ..., "seeds.path: missing"),
+        ("seeds.path", None, "seeds.path: no seeds: name a file, or one to follow, or set service.keep_alive"),
+        ("seeds", {"path": None, "follow": "incoming"}, "evolution.rate: auto follows from the number of seeds"),
+        ("service.port", 70000, "service.port: should be less than or equal to 65535"),
         ("run.name", "../up", "run.name: should match"),
         ("judg", {}, "judg: unknown key; did you mean `judge`?"),
         ("scoring", ..., "scoring: missing"),
@@ -78,7 +82,6 @@ def test_the_pool_is_every_combination_but_the_base() -> None:
         ("endpoints.local.prise", {}, "endpoints.local.prise: unknown key; did you mean `price`?"),
         ("budget.usd", 3.0, "endpoints.local: a dollar budget needs a price"),
         ("service.host", "0.0.0.0", "loopback"),  # noqa: S104  # it must be refused
-        ("service.keep_alive", True, "this version has only false"),
     ],
 )
 def test_each_mistake_is_named_with_its_place_and_mend(path: str, value: object, expected: str) -> None:

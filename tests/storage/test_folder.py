@@ -30,6 +30,7 @@ def test_a_folder_is_made_for_its_owner_only(tmp_path: Path) -> None:
         assert not folder.is_begun()
 
 
+@pytest.mark.fault("F-72")
 def test_a_second_process_is_turned_away_with_the_pid(tmp_path: Path) -> None:
     """The message names who holds the folder; a killed holder leaves no lock behind."""
     folder = RunFolder(tmp_path / "run")
@@ -44,6 +45,7 @@ def test_a_second_process_is_turned_away_with_the_pid(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.fault("F-72")
 def test_a_folder_is_held_once_within_a_process_too(tmp_path: Path) -> None:
     """Twice in one process is two runs in one folder all the same; letting go lets the next in."""
     folder = RunFolder(tmp_path)

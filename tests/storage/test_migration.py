@@ -15,20 +15,16 @@ from star_agents.storage.codec import Packer, checksum, float_bytes
 from star_agents.storage.dead_letters import failure_kinds
 from star_agents.storage.migration import adopt, migrate
 from star_agents.storage.recovery import Recovered, recover
-from star_agents.storage.schema import APPLICATION_ID, SCHEMA_VERSION, SPENDING, TABLES
+from star_agents.storage.schema import APPLICATION_ID, MOVED, SCHEMA_VERSION, SPENDING, TABLES
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
-from tests.storage.examples import MANIFEST, asked, completion, failure, graded, key, plan, weights
+from tests.storage.examples import MANIFEST, asked, completion, failure, graded, key, plan, update, weights
+from tests.storage.old_runs import SCHEMAS, begin_schema_3, packed
 
 pytestmark = pytest.mark.fault("F-82")
 
-SCHEMA_1 = Path(__file__).parents[1] / "data" / "schemas" / "1.sql"
-
-
-def packed(value: object) -> tuple[int, bytes]:
-    body = Packer().pack(value)
-    return checksum(body), body
+SCHEMA_1 = SCHEMAS / "1.sql"
 
 
 def reply_row(number: int, slot: int, reply: Reply) -> tuple[object, ...]:
@@ -60,6 +56,8 @@ def old(tmp_path: Path) -> Path:
         "INSERT INTO log (seed, batch, version, source, crc32, body) VALUES (0, 1, 1, 'candidate', ?, ?)",
         (checksum(body), body),
     )
+    p = float_bytes(weights(1).p)
+    connection.execute("INSERT INTO policy VALUES (1, 1, ?, ?)", (checksum(p), p))
     connection.close()
     return path
 
@@ -94,9 +92,33 @@ def test_weights_of_schema_2_are_gone_on_with(newer: Path, tmp_path: Path) -> No
     assert newer.with_name("newer.db.schema-2").exists()
 
 
+def test_memories_of_schema_3_outlive_their_plans(tmp_path: Path) -> None:
+    """They are as they were, the next has the next number, and the shape is that of a new database."""
+    path = tmp_path / "third.db"
+    begin_schema_3(path, num_plans=5)
+    one = plan(4)
+    connection = apsw.Connection(str(path))
+    connection.execute(
+        "INSERT INTO bank VALUES (7, 4, 'deepen', 'weak', 0.5, ?, ?)", (checksum(one.embedding), one.embedding)
+    )
+    connection.close()
+    migrate(path)
+
+    async def go_on() -> None:
+        async with await RunStore.open(path, MANIFEST) as store:
+            await store.learn(update(1, 4))
+
+    run_real(go_on())
+    connection = apsw.Connection(str(path))
+    assert list(connection.execute("SELECT seq, seed FROM bank")) == [(7, 4), (8, 4)]
+    connection.close()
+    assert found(path).entries[0].embedding == one.embedding
+    assert shape(path) == fresh_shape(tmp_path)
+
+
 def fresh_shape(folder: Path) -> dict[str, object]:
     fresh = apsw.Connection(str(folder / "fresh.db"))
-    fresh.execute(TABLES + SPENDING)
+    fresh.execute(TABLES + SPENDING + MOVED)
     fresh.close()
     return shape(folder / "fresh.db")
 

@@ -63,6 +63,7 @@ def test_a_reopened_store_holds_what_was_written(tmp_path: Path) -> None:
     assert found.standing.weights == weights(2)
 
 
+@pytest.mark.fault("F-81", "F-84")
 def test_a_run_is_gone_on_with_only_as_it_was_begun(tmp_path: Path) -> None:
     """Other pairs, other seeds or other settings are refused together, each with its mend."""
     run_real(write(database(tmp_path), 1))
@@ -141,6 +142,7 @@ def test_closing_commits_what_was_asked_for_and_refuses_the_rest(tmp_path: Path)
     assert read_standing(database(tmp_path)).in_flight == 100
 
 
+@pytest.mark.fault("F-76")
 def test_a_full_disk_ends_every_write_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     """Everyone in the failing commit is told, later writes are refused, and the acknowledged rows are there."""
 
@@ -288,6 +290,7 @@ def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
     assert run_real(main()) == {0o600}
 
 
+@pytest.mark.fault("F-77")
 @pytest.mark.parametrize("table", ["plan", "reply", "policy", "tally", "bank", "manifest"])
 def test_a_damaged_row_is_named(tmp_path: Path, table: str) -> None:
     """One flipped byte in any blob that a start needs is found by its checksum."""
@@ -319,6 +322,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dead"
 
 
+@pytest.mark.fault("F-77")
 @given(cut=st.floats(0, 1), tail=st.binary(max_size=64))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_torn_wal_leaves_a_prefix_of_the_run(killed: Path, tmp_path: Path, cut: float, tail: bytes) -> None:

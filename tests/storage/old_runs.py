@@ -1,0 +1,31 @@
+"""Run databases as earlier versions wrote them."""
+
+from pathlib import Path
+
+import apsw
+
+from star_agents.storage.codec import Packer, checksum
+from star_agents.storage.schema import APPLICATION_ID
+from tests.storage.examples import MANIFEST, plan
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
+
+
+def packed(value: object) -> tuple[int, bytes]:
+    """A value's checksum and body."""
+    body = Packer().pack(value)
+    return checksum(body), body
+
+
+def begin_schema_3(path: Path, *, num_plans: int) -> None:
+    """A run of schema 3 with some plans and nothing else."""
+    connection = apsw.Connection(str(path))
+    connection.execute(SCHEMAS.joinpath("3.sql").read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3")
+    connection.execute("INSERT INTO manifest VALUES (1, ?, ?)", packed(MANIFEST))
+    for number in range(num_plans):
+        one = plan(number)
+        body = Packer().plan(one)
+        row = (number, one.weights_version, checksum(body, one.embedding), body, one.embedding)
+        connection.execute("INSERT INTO plan VALUES (?, ?, ?, ?, ?)", row)
+    connection.close()
