@@ -24,6 +24,13 @@ class Rule(StrEnum):
     UNIFORM = "uniform"
 
 
+class Per(StrEnum):
+    """What is weighed as one."""
+
+    SEED = "seed"
+    DRAW = "draw"
+
+
 class Model(StrEnum):
     """Reward models of the doubly robust estimate."""
 
@@ -44,7 +51,10 @@ def replay(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How long a run `auto` is for; else as long as the log.")
     ] = None,
-    clip: Annotated[float, typer.Option(min=1.0, help="The most that a draw may weigh.")] = 20.0,
+    clip: Annotated[float, typer.Option(min=1.0, help="The most that a weight may be.")] = 20.0,
+    per: Annotated[
+        Per, typer.Option(help="Weigh whole seeds, or draws: narrower, but blind to what candidates do to each other.")
+    ] = Per.SEED,
     model: Annotated[
         Model, typer.Option(help="What predicts rewards: means by pair, or by pair and cluster.")
     ] = Model.AUTO,
@@ -64,6 +74,7 @@ def replay(
         batch_size=batch_size,
         seeds=seeds,
         clip=clip,
+        per=per.value,
         model=model.value,
     )
     replayed = service.replay(service.read(existing_run(run).database), question)
@@ -83,7 +94,7 @@ def _show(replayed: "Replayed") -> None:
     if replayed.answer is not None:
         if not replayed.refusals:
             console.print(_estimates(replayed.answer))
-        for line in _evidence(replayed.answer, replayed.clip):
+        for line in _evidence(replayed.answer, replayed):
             console.print(line, soft_wrap=True)
     console.print(_pairs(replayed))
     for reason in replayed.refusals:
@@ -113,13 +124,13 @@ def _interval(estimate: "Estimate") -> str:
     return f"{estimate.low:.4f} .. {estimate.high:.4f}"
 
 
-def _evidence(answer: "Answer", clip: float) -> list[str]:
+def _evidence(answer: "Answer", replayed: "Replayed") -> list[str]:
     found = answer.evidence
-    clipped = f"{found.clipped} draws, {found.clipped_share:.2%} of all weight"
+    clipped = f"{found.clipped} {replayed.per}s, {found.clipped_share:.2%} of all weight"
     return [
         f"evidence: {found.seeds} seeds, {found.draws} draws; effective sample size {found.effective_seeds:.0f} seeds",
         f"weights: {found.mean_weight:.3f} ± {found.mean_weight_error:.3f} on average, which should be 1",
-        f"clipping at {clip:g}: {clipped}; the largest ratio was {found.largest_ratio:.2f}",
+        f"clipping at {replayed.clip:g}: {clipped}; the largest ratio was {found.largest_ratio:.2f}",
         f"rewards known: {found.known_share:.1%} of the draws; the others are taken for the same pair's",
     ]
 

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 
 from star_agents.core.records import AgentPair, Epoch, Graded, Slot
 from star_agents.policy.credits import CreditOptions, by_slot
+from star_agents.policy.selection import NOT_JUDGED
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedDraw:
-    """One drawn slot: its `reward` in [0, 1], None where it is not known, and whether it taught the run's rule."""
+    """One drawn slot: its `reward` in [0, 1], None where it is not known, and whether it taught the run's rule.
+
+    With `is_unjudged` it is not known because lazy judging left it out, which it does to the weaker ones.
+    """
 
     slot: Slot
     reward: float | None
     teaches: bool
+    is_unjudged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,13 @@ def logged(item: Graded, learning: CreditOptions) -> LoggedSeed:
     earned = by_slot(item, CreditOptions(replacement=learning.replacement, cost=learning.cost))
     teaching = earned if learning.credit == "all" else by_slot(item, learning)
     draws = tuple(
-        LoggedDraw(slot, earned[slot.number].pi if slot.number in earned else None, slot.number in teaching)
-        for slot in plan.slots
+        LoggedDraw(
+            slot,
+            earned[slot.number].pi if slot.number in earned else None,
+            slot.number in teaching,
+            grade.reason == NOT_JUDGED,
+        )
+        for slot, grade in zip(plan.slots, item.grades, strict=True)
         if not slot.is_base
     )
     barred = frozenset((*plan.masked, *(slot.pair for slot in plan.slots if slot.is_base)))

@@ -22,15 +22,17 @@ from usearch.index import Index
 
 from star_agents.core.records import AgentPair, MemoryEntry
 
-GENERATIONS = 4
-"""Indexes that a full bank is spread over: more of them are built sooner side by side, and asked for longer."""
+GENERATIONS = 2
+"""Indexes that a full bank is spread over: with more it keeps fewer vectors too many, and is asked for longer."""
 
 EXACT_UP_TO = 4096
 """Up to this many entries a scan of all of them takes a sixth of a millisecond, so nothing is approximated."""
 
-BUILD_WIDTH, SEARCH_WIDTH = 64, 32
-"""HNSW's `ef`, for adding and for asking: wider finds more of the true neighbours and costs in proportion. A search
-needs less, as each of several generations has but its share of the neighbours."""
+BUILD_WIDTH = 64
+"""HNSW's `ef` for adding: wider makes better links and costs in proportion."""
+
+SEARCH_WIDTH = 48
+"""HNSW's `ef` for asking, of all generations together: each has but its share of the nearest."""
 
 BLOCK = 1024
 """Entries handed to the index at once."""
@@ -71,7 +73,6 @@ class MemoryBank:
         self._span = math.ceil(capacity / GENERATIONS)
         self._generations: deque[_Generation] = deque()
         self._added = 0
-        self._pairs: dict[AgentPair, AgentPair] = {}  # every pair once, however many entries it has won
 
     def __len__(self) -> int:
         return min(self._added, self._capacity)
@@ -113,6 +114,8 @@ class MemoryBank:
             ValueError: as for `add`.
         """
         (vector,) = _directions((embedding,), self._ndim)
+        for generation in self._generations:
+            generation.index.expansion_search = SEARCH_WIDTH // len(self._generations)
         near = sorted(found for generation in self._generations for found in self._near(generation, vector))
         alike = (pair for distance, _, pair in near[: self._neighbours] if 1 - distance >= self._min_similarity)
         return tuple(dict.fromkeys(alike))
@@ -128,7 +131,7 @@ class MemoryBank:
         generation = self._generations[-1]
         part = _Part(generation, len(generation.seeds), entries[: self._span - len(generation.seeds)])
         generation.seeds.extend(entry.seed for entry in part.entries)
-        generation.pairs.extend(self._pairs.setdefault(entry.pair, entry.pair) for entry in part.entries)
+        generation.pairs.extend(entry.pair for entry in part.entries)
         self._added += len(part.entries)
         while self._generations[0].first + self._span <= self._added - self._capacity:
             self._generations.popleft()
@@ -180,7 +183,6 @@ def _new_index(ndim: int) -> Index:
         metric="cos",
         dtype="bf16",
         expansion_add=BUILD_WIDTH,
-        expansion_search=SEARCH_WIDTH,
         enable_key_lookups=False,  # nothing is ever got or removed by its key
     )
 

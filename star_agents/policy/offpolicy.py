@@ -12,38 +12,35 @@ term x_i whose mean, given the past, is its value v_i, so the x_i - v_i are mart
 - DR: what a model expects of the rule's draws, plus the weighted errors of the model at those that were made
   (Jiang and Li 2016). Unbiased whatever the model, if it knows the past only; narrow where the model is good.
 
+A weight is that of a seed's draws together, so what its candidates do to each other's reward (Eq. 5 divides by the best
+gap) is as it would be under the rule. Weights of single draws spread far less, and are blind to that.
+
 Intervals are normal at 95 %, by the central limit theorem for martingales, with the spread of the x_i between seeds:
 a seed is one observation, however many draws it has. The spread of the v_i is in it, so they are a little wide.
 
-Rewards that are not known (a failed call, a candidate that lazy judging left out) are taken for the pair's others:
-those that are known count for one over the share of the pair's draws that is.
+Rewards that are not known because a call failed are taken for the pair's others: those that are known count for one
+over the share of the pair's draws that is. What lazy judging left out is not like the others, and is refused.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from star_agents.core.records import AgentPair
+from star_agents.policy.evidence import Evidence, refusals
 from star_agents.policy.logged import LoggedSeed
 from star_agents.policy.retrace import TracedSeed
 
 Z = 1.96
 """Standard errors to each side of a 95 % interval."""
 
-LEAST_ESS = 100
-"""Seeds that an answer rests on at least: with fewer, normal intervals are too short."""
-
-MOST_UNSEEN = 0.01
-"""Share of the rule's draws that may go to pairs which the log never drew: nothing is known of them."""
-
-MOST_CLIPPED = 0.05
-"""Share of all weight that clipping may take: what is clipped is missing from the estimate."""
-
-MOST_OFF = 5.0
-"""Standard errors that the mean weight may be off 1, where it should be by the meaning of a propensity."""
+Per = Literal["seed", "draw"]
+"""What is weighed as one. Draws of a seed are independent of what else is drawn there only where their rewards are."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -64,28 +61,6 @@ class Estimate:
     def high(self) -> float:
         """Upper end of the interval."""
         return self.value + Z * self.error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What an answer rests on.
-
-    `effective_seeds` is Kish's (sum w)^2 / sum w^2 over the weights of seeds; `mean_weight` should be 1. `clipped`
-    counts draws, `clipped_share` the weight that clipping took of all; `known_share` is of the draws, and
-    `unseen_share` of the rule's draws that go to `unseen` pairs, of which the log knows no reward.
-    """
-
-    seeds: int
-    draws: int
-    effective_seeds: float
-    mean_weight: float
-    mean_weight_error: float
-    largest_ratio: float
-    clipped: int
-    clipped_share: float
-    known_share: float
-    unseen_share: float
-    unseen: tuple[AgentPair, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,19 +119,28 @@ class _Term:
 
 
 class Estimation:
-    """Takes seeds in, one by one, and answers at the end. `clip` is the bound that the weights were cut at."""
+    """Takes seeds in, one by one, and answers at the end. `clip` is the most that a weight may be.
 
-    def __init__(self, known: KnownShares, clip: float) -> None:
+    `per` seed, every draw has the weight of the whole seed; per draw, that of what was drawn up to it.
+    """
+
+    def __init__(self, known: KnownShares, clip: float, *, per: Per = "seed") -> None:
         self._known = known
         self._clip = clip
+        self._per = per
         self._terms: list[_Term] = []
         self._ratios: list[float] = []
+        self._draws = 0
+        self._num_unjudged = 0
 
     def add(self, traced: TracedSeed) -> None:
         """Take in a seed; one that drew nothing says nothing."""
         if traced.draws:
-            self._terms.append(self._term(traced))
-            self._ratios += [one.ratio for one in traced.draws]
+            ratios = [one.ratio for one in traced.draws] if self._per == "draw" else [traced.ratio]
+            self._terms.append(self._term(traced, [min(ratio, self._clip) for ratio in ratios]))
+            self._ratios += ratios
+            self._draws += len(traced.draws)
+            self._num_unjudged += sum(one.draw.is_unjudged for one in traced.draws)
 
     def answer(self, pairs: Sequence[AgentPair], mass: Vector) -> Answer | None:
         """What the seeds tell, or None where there are fewer than two; `mass` is the rule's expected draws by pair."""
@@ -176,14 +160,14 @@ class Estimation:
             refusals=tuple(refusals(evidence)),
         )
 
-    def _term(self, traced: TracedSeed) -> _Term:
-        """Means over the draws of one seed."""
+    def _term(self, traced: TracedSeed, weights: Sequence[float]) -> _Term:
+        """Means over the draws of one seed; one weight is that of all of them."""
         rows = []
-        for one in traced.draws:
+        for one, kept in zip(traced.draws, cycle(weights), strict=False):
             reward = one.draw.reward
             worth = 0.0 if reward is None else 1 / self._known.of(one.draw.slot.pair)
             earned, error = (0.0, 0.0) if reward is None else (reward, reward - one.predicted)
-            weight = one.weight * worth
+            weight = kept * worth
             rows.append((one.before * one.expected + weight * error, weight, weight * earned, worth * earned, worth))
         return _Term(*(math.fsum(column) / len(rows) for column in zip(*rows, strict=True)))
 
@@ -195,7 +179,7 @@ class Estimation:
         mean = _mean(weight)
         return Evidence(
             seeds=len(self._terms),
-            draws=len(ratios),
+            draws=self._draws,
             effective_seeds=_share(weight.sum() ** 2, (weight**2).sum()),
             mean_weight=mean.value,
             mean_weight_error=mean.error,
@@ -203,36 +187,10 @@ class Estimation:
             clipped=int((ratios > self._clip).sum()),
             clipped_share=_share((ratios - kept).sum(), ratios.sum()),
             known_share=self._known.total,
+            unjudged_share=_share(self._num_unjudged, self._draws),
             unseen_share=_share(math.fsum(of_unseen), mass.sum()),
             unseen=tuple(unseen),
         )
-
-
-def refusals(evidence: Evidence) -> list[str]:
-    """Why the evidence does not bear an answer, in words; nothing where it does."""
-    found = []
-    if evidence.unseen_share > MOST_UNSEEN:
-        names = ", ".join(map(str, evidence.unseen))
-        found.append(
-            f"{evidence.unseen_share:.1%} of the rule's draws would go to pairs of which the log knows no reward"
-            f" ({names}): their propensity was 0, or as good as 0; a higher evolution.floor lets a run draw them"
-        )
-    if evidence.effective_seeds < LEAST_ESS:
-        found.append(
-            f"the weights leave {evidence.effective_seeds:.0f} effective seeds of {evidence.seeds}, and {LEAST_ESS} are"
-            " needed: the rule draws too differently from the run; try a lower --rate, or a longer run"
-        )
-    if evidence.clipped_share > MOST_CLIPPED:
-        found.append(
-            f"clipping takes {evidence.clipped_share:.1%} of all weight ({evidence.clipped} draws, largest ratio"
-            f" {evidence.largest_ratio:.0f}): what is left is another rule's value; try a lower --rate, or more --clip"
-        )
-    elif abs(evidence.mean_weight - 1) > MOST_OFF * evidence.mean_weight_error + MOST_CLIPPED:
-        found.append(
-            f"weights average {evidence.mean_weight:.3f} where they must average 1: the stored propensities are not "
-            "those of the draws, or a few draws that are missing here hold most of the weight"
-        )
-    return found
 
 
 def _mean(terms: Vector) -> Estimate:

@@ -65,6 +65,11 @@ class TracedSeed:
     weights: PairWeights
     draws: tuple[TracedDraw, ...]
 
+    @property
+    def ratio(self) -> float:
+        """The probability of all its draws under the rule over that under the run."""
+        return math.prod(one.chance / one.draw.slot.propensity for one in self.draws)
+
 
 class Retrace:
     """Walks a log once. After the walk `weights` are the last, and `mass` is what each of `pairs` was given in all."""

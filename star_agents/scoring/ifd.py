@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from star_agents.scoring.products import even
+
 Head = Callable[[Tensor], Tensor]
 """Hidden states (N, H) to float32 logits (N, V)."""
 
@@ -45,8 +47,12 @@ def output_head(network: PreTrainedModel) -> Head:
 
 def token_nll(hidden: Tensor, targets: Tensor, head: Head, chunk: int) -> Tensor:
     """Negative log-likelihood (N,) in nats of `targets` (N,) after `hidden` (N, H), `chunk` tokens at a time."""
+    count = len(targets)
+    rest = even(count) - count
+    hidden, targets = functional.pad(hidden, (0, 0, 0, rest)), functional.pad(targets, (0, rest))
     pieces = zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True)
-    return torch.cat([functional.cross_entropy(head(state), target, reduction="none") for state, target in pieces])
+    losses = [functional.cross_entropy(head(state), target, reduction="none") for state, target in pieces]
+    return torch.cat(losses)[:count]
 
 
 def mean_nll(
@@ -69,4 +75,5 @@ def mean_nll(
 def _chunk_for(head: Head, hidden: Tensor) -> int:
     """How many tokens may be projected at once, given the vocabulary's size."""
     vocabulary = head(hidden[:1]).shape[-1]
-    return max(1, (_CPU_CHUNK if hidden.device.type == "cpu" else _GPU_CHUNK) // vocabulary)
+    most = (_CPU_CHUNK if hidden.device.type == "cpu" else _GPU_CHUNK) // vocabulary
+    return max(16, most // 16 * 16)  # so that the last chunk is even too

@@ -7,13 +7,14 @@ Shapes: B sequences of T tokens (packed: B = 1), N scored tokens of all passes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from star_agents.scoring.conventions import Pass
-from star_agents.scoring.forest import Forest, grow
+from star_agents.scoring.forest import Forest, Segment, grow
+from star_agents.scoring.products import even
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,14 @@ def lay_padded(passes: Sequence[Pass]) -> Batch:
 
 
 def lay_packed(passes: Sequence[Pass]) -> Batch:
-    """All passes in one row, as a forest, with positions that begin again with every sequence."""
+    """All passes in one row, as a forest, with positions that begin again with every sequence.
+
+    Tokens that belong to no pass, a tree of their own, make their number even.
+    """
     forest = grow([each.ids[:-1] for each in passes])
+    num_tokens = forest.bounds[-1][1]
+    if rest := even(num_tokens) - num_tokens:
+        forest = replace(forest, segments=(*forest.segments, Segment((0,) * rest, None, 0)))
     ids = [token for segment in forest.segments for token in segment.ids]
     positions = [segment.offset + at for segment in forest.segments for at in range(len(segment.ids))]
     rows = [row for each, way in zip(passes, forest.rows(), strict=True) for row in way[each.start - 1 :]]

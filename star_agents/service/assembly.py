@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from star_agents.core.records import MemoryEntry
 from star_agents.endpoints.choice_probe import settled
 from star_agents.endpoints.descriptors import fitted
 from star_agents.endpoints.fleet import Fleet
@@ -82,7 +83,9 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
             async with Fleet(specs, settings.run.seed, purse=purse) as fleet:
                 report("asking every endpoint whether it is there")
                 await fleet.preflight()
-                memory = await asyncio.to_thread(_remembered, settings.memory, recovered)
+                report("filling the memory bank")
+                memory = await asyncio.to_thread(_remembered, settings.memory, recovered.entries)
+                recovered = replace(recovered, entries=())  # the bank has them, and this lives as long as the run
                 opened_parts = Opened(store, source, follower, models, fleet, purse, memory)
                 yield _join(job, inputs, recovered, opened_parts)
 
@@ -190,11 +193,11 @@ def _local(settings: Settings) -> list[tuple[str, LocalEndpoint]]:
     return [(name, section) for name, section in settings.endpoints.items() if isinstance(section, LocalEndpoint)]
 
 
-def _remembered(section: MemorySection, recovered: Recovered) -> MemoryBank:
+def _remembered(section: MemorySection, entries: Sequence[MemoryEntry]) -> MemoryBank:
     """The memory bank as the last start left it. Blocks, for minutes where it is large (docs/policy.md)."""
     memory = MemoryBank(section.capacity, section.neighbours, section.min_similarity)
     with ThreadPoolExecutor() as threads:
-        memory.fill(recovered.entries, threads.map)
+        memory.fill(entries, threads.map)
     return memory
 
 

@@ -3,7 +3,7 @@
 Law: the run is only read. What it had finished when the reading began is what counts, so it may go on meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +18,8 @@ from star_agents.core.records import AgentPair, PairWeights
 from star_agents.policy.credits import CreditOptions
 from star_agents.policy.fixed import FixedRule
 from star_agents.policy.logged import LoggedSeed, LoggedStep, all_pairs, logged
-from star_agents.policy.offpolicy import Answer, Estimate, Estimation, KnownShares
-from star_agents.policy.retrace import Retrace, RetraceOptions
+from star_agents.policy.offpolicy import Answer, Estimate, Estimation, KnownShares, Per
+from star_agents.policy.retrace import Retrace, RetraceOptions, TracedSeed
 from star_agents.policy.reward_models import ClusterMeans, PairMeans, RewardModel, clusters
 from star_agents.policy.weights import UpdateRule, check_floor, uniform
 from star_agents.service import learning
@@ -51,6 +51,7 @@ class Question:
     batch_size: int | None = None
     seeds: int | None = None
     clip: float = 20.0
+    per: Per = "seed"
     model: ModelName = "auto"
 
 
@@ -70,6 +71,7 @@ class Replayed:
 
     rule: str
     clip: float
+    per: Per
     versions: int
     answer: Answer | None
     refusals: tuple[str, ...]
@@ -106,8 +108,10 @@ def read(database: Path) -> Recorded:
     )
 
 
-def replay(recorded: Recorded, question: Question) -> Replayed:
+def replay(recorded: Recorded, question: Question, show: Callable[[TracedSeed], object] | None = None) -> Replayed:
     """Answer a question from what a run did. Computes for about a millisecond a seed.
+
+    `show` is given every seed as the rule would have met it.
 
     Raises:
         ConfigError: there is no such rule, with such numbers.
@@ -120,13 +124,16 @@ def replay(recorded: Recorded, question: Question) -> Replayed:
         replacement=settings.sampling.replacement, clip=question.clip, batch_size=question.batch_size
     )
     retrace = Retrace(recorded.pairs, log, rule, model, options)
-    estimation = Estimation(KnownShares(seeds), question.clip)
+    estimation = Estimation(KnownShares(seeds), question.clip, per=question.per)
     for traced in retrace.walk(rng.derive(settings.run.seed, "replay")):
         estimation.add(traced)
+        if show is not None:
+            show(traced)
     answer = estimation.answer(retrace.pairs, retrace.mass)
     return Replayed(
         rule=repr(rule),
         clip=question.clip,
+        per=question.per,
         versions=retrace.weights.version,
         answer=answer,
         refusals=(NOTHING,) if answer is None else answer.refusals,
@@ -213,6 +220,7 @@ def as_json(replayed: Replayed) -> dict[str, Any]:
     told: dict[str, Any] = {
         "rule": replayed.rule,
         "clip": replayed.clip,
+        "per": replayed.per,
         "versions": replayed.versions,
         "refusals": list(replayed.refusals),
         "estimates": None,

@@ -5,6 +5,7 @@ finished rows are in shards, of which only the names are looked at.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import apsw
@@ -169,7 +170,8 @@ def _entries(connection: apsw.Connection, capacity: int) -> tuple[MemoryEntry, .
         "SELECT seed, instruction, response, pi, crc32, embedding FROM bank ORDER BY seq DESC LIMIT ?", (capacity,)
     )
     newest_first = []
+    pair_of = cache(AgentPair)  # each pair once, however many entries it won
     for seed, instruction, response, pi, crc, embedding in rows:
         check(f"memory entry of seed {seed}", crc, embedding)
-        newest_first.append(MemoryEntry(seed, AgentPair(instruction, response), pi, embedding))
+        newest_first.append(MemoryEntry(seed, pair_of(instruction, response), pi, embedding))
     return tuple(reversed(newest_first))

@@ -1,6 +1,7 @@
 """A source of rows in blocks of a fixed size, so that a row is always in the same block, wherever reading starts.
 
-Unlike a seed of a run, a row that cannot be used keeps its place here: it is in its block, with the reason.
+Unlike a seed of a run, a row that cannot be used keeps its place here: it is in its block, with the reason. And its
+instruction may be empty, which can be scored as the public programs do, though nobody could answer it.
 """
 
 import asyncio
@@ -64,6 +65,6 @@ def _read(row: RawRow) -> Seed | UnusableRow:
     if row.problem is not None:
         return UnusableRow(row.number, row.place, row.problem)
     try:
-        return to_seed(row.number, row.value, "auto")
+        return to_seed(row.number, row.value, "auto", may_be_empty=True)
     except UnusableRowError as error:
         return UnusableRow(row.number, row.place, str(error))

@@ -32,8 +32,8 @@ class Texts(NamedTuple):
     context: str = ""
 
 
-def to_seed(number: int, value: object, row_format: RowFormat) -> Seed:
-    """The seed in a row.
+def to_seed(number: int, value: object, row_format: RowFormat, *, may_be_empty: bool = False) -> Seed:
+    """The seed in a row; its instruction may be nothing but space only where `may_be_empty`.
 
     Raises:
         UnusableRowError: there is none, or a text is not text.
@@ -41,7 +41,7 @@ def to_seed(number: int, value: object, row_format: RowFormat) -> Seed:
     if not isinstance(value, dict):
         raise UnusableRowError(f"a {type(value).__name__}, not an object with fields")
     texts = _READERS[_shape(value) if row_format == "auto" else row_format](value)
-    if not texts.instruction.strip():
+    if not may_be_empty and not texts.instruction.strip():
         raise UnusableRowError("the instruction is empty")
     return Seed(number, *texts, source_id=_source_id(value))
 

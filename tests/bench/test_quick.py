@@ -82,6 +82,14 @@ def test_memory() -> None:
     assert all(row["recall"] > 0.9 for row in rows)
 
 
+def test_replay() -> None:
+    """Cases are asked for whole seeds and for draws; what was judged lazily is refused, and healthy logs are not."""
+    rows = quick("replay")["rows"]
+    assert len(rows) == 12
+    assert {row["answered"] for row in rows if "lazily" in row["case"]} == {"0 of 4"}
+    assert "0 of 4" not in {row["answered"] for row in rows[:4]}
+
+
 def test_scoring() -> None:
     """Three methods score three kinds of samples, and all of them say the same."""
     rows = quick("scoring")["rows"]

@@ -26,6 +26,7 @@ from star_agents.scoring.ifd import mean_nll, output_head, token_nll
 from star_agents.scoring.laying import Batch, lay_packed, lay_padded
 from star_agents.scoring.model import LanguageModel
 from star_agents.scoring.probe import check_head
+from star_agents.scoring.products import even
 from star_agents.scoring.tokens import Tokens
 from tests.scoring.tiny import SIZES, VOCABULARY, reference_nll, tiny_network, tiny_tokenizer
 
@@ -96,18 +97,21 @@ def test_chunked_equals_full(count: int, chunk: int) -> None:
 
 @pytest.mark.parametrize("lay", [lay_padded, lay_packed])
 def test_prompt_and_padding_never_meet_the_output_matrix(lay: Callable[[list[Pass]], Batch]) -> None:
-    """Only scored positions are projected: 2 + 1."""
-    seen: list[int] = []
+    """Only scored positions are projected: 2 + 1, and rows of nothing that make their number even."""
+    seen: list[Tensor] = []
     project = output_head(tiny_network())
 
     def head(states: Tensor) -> Tensor:
-        seen.append(len(states))
+        seen.append(states)
         return project(states)
 
     batch = lay([Pass((1, 2, 3, 4), 2), Pass((5, 6), 1)])
     hidden = torch.randn(batch.num_tokens, 32)
     mean_nll(hidden[batch.rows], batch.targets, batch.counts, head, chunk=100)
-    assert seen == [3]
+    (states,) = seen
+    assert torch.equal(states[:3], hidden[batch.rows])
+    assert states.shape == (even(3), 32)
+    assert not states[3:].any()
 
 
 def test_float32_holds_where_the_model_is_bfloat16() -> None:

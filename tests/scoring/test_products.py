@@ -8,7 +8,7 @@ from torch import nn
 
 from star_agents.scoring.conventions import Pass
 from star_agents.scoring.model import LanguageModel
-from star_agents.scoring.products import Precision, Product, choose_precision, lay_products
+from star_agents.scoring.products import Precision, Product, choose_precision, even, lay_products
 from star_agents.scoring.tokens import Tokens
 from tests.scoring.tiny import tiny_model, tiny_network, tiny_tokenizer
 
@@ -31,6 +31,14 @@ def test_a_product_is_the_layers_own(width: int, out: int, rows: int, with_bias:
     states = torch.randn(1, rows, width)
     with torch.inference_mode():
         torch.testing.assert_close(Product(layer, F32, F32)(states), layer(states), rtol=1e-4, atol=1e-5)
+
+
+def test_products_are_made_with_few_numbers_of_rows() -> None:
+    """Any number up to a full pack is rounded up to one of 44, by little where there are many rows."""
+    found = [even(rows) for rows in range(1, 2049)]
+    assert len(set(found)) == 44
+    assert all(0 <= made - rows < 64 for rows, made in enumerate(found, 1))
+    assert (even(1), even(256), even(257), even(2048)) == (16, 256, 320, 2048)
 
 
 def test_weights_can_still_be_looked_at() -> None:

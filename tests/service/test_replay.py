@@ -1,7 +1,8 @@
+import asyncio
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import AgentPair, Epoch, PairWeights, Update
 from star_agents.policy import epochs
+from star_agents.policy.offpolicy import Per
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import PaperRule, UpdateRule, uniform
 from star_agents.service.replay import NOTHING, Question, Recorded, as_json, read, recorded_settings, replay
@@ -37,6 +39,7 @@ def manifest(**evolution: object) -> Manifest:
 
 def stored(path: Path, run: Run, written: Manifest | None = None, *, batches: int | None = None) -> Path:
     """The database of a run that was made on virtual time."""
+    path.mkdir(exist_ok=True)
 
     async def main() -> None:
         async with await RunStore.open(path / "run.db", written or manifest()) as store:
@@ -81,7 +84,7 @@ def test_the_run_s_own_rule_is_replayed_exactly(run: Run, recorded: Recorded) ->
 
 def test_another_rule_is_told_apart(recorded: Recorded) -> None:
     """In a world where one response agent is good, drawing all alike earns less, and the interval says so."""
-    told = replay(recorded, Question(rule="uniform"))
+    told = replay(recorded, Question(rule="uniform", per="draw"))
     assert told.answer is not None
     assert told.refusals == ()
     assert told.answer.gain.high < 0
@@ -95,6 +98,16 @@ def test_every_rule_can_be_asked_about(recorded: Recorded, rule: Any) -> None:  
     p = {line.pair: line.p for line in told.pairs}
     assert p["keep+good"] > p["keep+poor"]
     assert told.versions == 40
+
+
+def test_whole_seeds_weigh_more_unevenly_than_draws(recorded: Recorded) -> None:
+    """The product of all ratios of a seed spreads more than each of them, so it leaves fewer effective seeds."""
+    by_seed, by_draw = (replay(recorded, Question(rule="paper", rate=0.004, per=per)).answer for per in get_args(Per))
+    assert by_seed is not None
+    assert by_draw is not None
+    assert by_seed.refusals == by_draw.refusals == ()
+    assert by_seed.evidence.effective_seeds < by_draw.evidence.effective_seeds
+    assert by_seed.dr.error > by_draw.dr.error
 
 
 def test_numbers_of_the_question_count(recorded: Recorded) -> None:
@@ -152,6 +165,49 @@ def test_a_change_of_the_pool_is_replayed(run: Run, tmp_path: Path) -> None:
     assert told.pairs[-1].p == pytest.approx(1 / (len(POOL) + 1))
 
 
+def test_a_change_in_the_midst_of_a_run_is_replayed(tmp_path: Path) -> None:
+    """The run's own rule is told what it was told: answers of the retired pair that came late, and the newcomer's."""
+    newcomer, leaver = AgentPair("deepen", "base"), AgentPair("keep", "poor")
+    run = Run(world=World(latency_s=LATENCY_S), store=MemoryStore(), num_seeds=400, rule=RULE)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run.start())
+            await asyncio.sleep(60.0)
+            await run.evolver.change(add=[newcomer], retire=[leaver], reason="test")
+
+    run_virtual(main())
+    recorded = read(stored(tmp_path, run))
+    assert run.store.weights is not None
+    own = replay(recorded, Question(rule="paper"))
+    weights = dict(zip(map(str, run.store.weights.pairs), run.store.weights.p, strict=True)) | {str(leaver): 0.0}
+    assert {line.pair: line.p for line in own.pairs} == weights
+    assert own.answer is not None
+    assert own.answer.evidence.effective_seeds == pytest.approx(400)
+    other = replay(recorded, Question(rule="uniform"))
+    assert other.answer is not None
+    assert other.refusals == ()
+    assert {line.p for line in other.pairs if line.pair != str(leaver)} == {1 / len(POOL)}
+    assert abs(other.answer.evidence.mean_weight - 1) < 4 * other.answer.evidence.mean_weight_error
+
+
+def test_draws_that_leant_to_idle_endpoints_weigh_what_they_were_worth(tmp_path: Path) -> None:
+    """Stored propensities are those of the lean, so weights still average 1; the rule asked about does not lean."""
+    idle = {"base": 0.5, "good": 0.1, "fair": 0.9, "poor": 1.0, "deepen": 0.7}
+    run = Run(world=World(latency_s=LATENCY_S), store=MemoryStore(), num_seeds=400, rule=RULE, idle=idle)
+    run_virtual(run.start())
+    told = replay(read(stored(tmp_path, run)), Question(rule="uniform"))
+    assert told.answer is not None
+    assert told.refusals == ()
+    evidence = told.answer.evidence
+    assert evidence.effective_seeds < 390
+    assert abs(evidence.mean_weight - 1) < 4 * evidence.mean_weight_error
+    plain = replay(read(stored(tmp_path / "plain", finished())), Question(rule="uniform"))
+    assert plain.answer is not None
+    assert told.answer.dr.low < plain.answer.dr.high
+    assert plain.answer.dr.low < told.answer.dr.high
+
+
 def test_settings_of_another_version_are_refused() -> None:
     """A config that this version does not take is named, with what is wrong with it."""
     with pytest.raises(ConfigError, match=r"recorded by another version \(evolution\.rule"):
@@ -166,16 +222,19 @@ def test_clusters_need_embeddings(run: Run, tmp_path: Path) -> None:
         replay(read(stored(tmp_path, blind)), Question(rule="uniform", model="clusters"))
 
 
-def test_lazy_judging_leaves_rewards_unknown(tmp_path: Path) -> None:
-    """The share that is known is told, and the answer still comes."""
+def test_lazy_judging_leaves_nothing_to_go_by(tmp_path: Path) -> None:
+    """What was not judged is mostly weak, so a run that was judged lazily is refused, with the share and the mend."""
     told = replay(read(stored(tmp_path, finished(lazy=True))), Question(rule="uniform"))
     assert told.answer is not None
-    assert 0.3 < told.answer.evidence.known_share < 1
+    evidence = told.answer.evidence
+    assert 0.3 < evidence.known_share < 1
+    assert evidence.unjudged_share == pytest.approx(1 - evidence.known_share)
+    assert any("lazy judging left out" in reason for reason in told.refusals)
 
 
 def test_json_holds_everything(recorded: Recorded) -> None:
     """Estimates with both ends, the evidence by name, and a line a pair."""
-    told = orjson.loads(orjson.dumps(as_json(replay(recorded, Question(rule="uniform")))))
+    told = orjson.loads(orjson.dumps(as_json(replay(recorded, Question(rule="uniform", per="draw")))))
     assert told["refusals"] == []
     assert set(told["estimates"]) == {"ips", "snips", "dr", "logged", "gain"}
     assert told["estimates"]["dr"]["low"] < told["estimates"]["dr"]["value"] < told["estimates"]["dr"]["high"]

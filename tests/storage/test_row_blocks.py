@@ -40,7 +40,7 @@ def test_blocks_do_not_depend_on_where_reading_starts(
     numbers = [row.number for block in whole for row in block.rows]
     assert numbers == list(range(len(rows)))
     assert all(len(block.rows) == size for block in whole[:-1])
-    usable = [isinstance(row, dict) and bool(row.get("instruction")) for row in rows]
+    usable = [isinstance(row, dict) and "instruction" in row for row in rows]
     assert [isinstance(row, Seed) for block in whole for row in block.rows] == usable
     assert sum(block.num_unusable for block in whole) == usable.count(False)
     first = data.draw(st.integers(0, len(whole)))
