@@ -133,10 +133,10 @@ def resume_rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
 
 def durability_rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
     """P6: the same seeds with the journal and without, in turn."""
-    for latency_s, num_seeds in ((0.0, 400), (0.1, 250), (1.0, 60)):
+    for latency_s, num_seeds in ((0.0, 400), (0.1, 250), (1.0, 50)):
         with_it: list[Measured] = []
         without: list[Measured] = []
-        for _ in range(1 if options.quick else 5):
+        for _ in range(1 if options.quick else 3):
             for is_durable, done in ((True, with_it), (False, without)):
                 count = 40 if options.quick else num_seeds
                 done.append(measure(folder, num_seeds=count, latency_s=latency_s, is_durable=is_durable))

@@ -61,7 +61,7 @@ def _child(path: str, seed: int, share: float, planted: str) -> None:
     pragmas = vars(database)["_WRITER_PRAGMAS"]
     vars(database)["_WRITER_PRAGMAS"] = [*pragmas, f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"]
     chance, folder = random.Random(seed), Path(path)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     ledger = Ledger(folder / "run.ledger")
 
     def cut(disk: Disk) -> None:

@@ -6,11 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from star_agents.core.errors import StarError
 
-WAIT_S = 60.0
-"""How long the process may take until it can be asked; loading models comes after that."""
+if TYPE_CHECKING:
+    from star_agents.service.address import Address
+
+WAIT_S = 120.0
+"""How long the process may take until its inputs are found sound; loading models comes after that."""
 
 LOOK_S = 0.05
 LAST_LINES = 20
@@ -37,7 +41,7 @@ class Launch:
 
 
 def launch(arguments: Sequence[str], run_dir: Path) -> Launch:
-    """Start `star-agents ARGUMENTS` in a session of its own and wait until it can be asked; leaves `launch.json`.
+    """Start `star-agents ARGUMENTS` in a session of its own, wait until its inputs are sound, and leave `launch.json`.
 
     Raises:
         LaunchError: it ended, with the last lines that it wrote; or it does not answer.
@@ -45,7 +49,7 @@ def launch(arguments: Sequence[str], run_dir: Path) -> Launch:
     import orjson
 
     from star_agents.core import clock
-    from star_agents.service.address import ADDRESS_FILE, read_address, write_private
+    from star_agents.service.address import ADDRESS_FILE, write_private
 
     logs = run_dir / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +63,7 @@ def launch(arguments: Sequence[str], run_dir: Path) -> Launch:
             start_new_session=True,
         )
     deadline = time.monotonic() + WAIT_S
-    while (address := read_address(run_dir)) is None or address.pid != process.pid:
+    while (address := _begun(run_dir, process.pid)) is None:
         if process.poll() is not None:
             raise LaunchError(f"the run ended at once, with code {process.returncode}:\n{_tail(log)}")
         if time.monotonic() > deadline:
@@ -76,6 +80,23 @@ def launch(arguments: Sequence[str], run_dir: Path) -> Launch:
     )
     write_private(run_dir / LAUNCH_FILE, orjson.dumps(asdict(found)))
     return found
+
+
+def _begun(run_dir: Path, pid: int) -> "Address | None":
+    """The address of the process, once its config, its folder and its seeds have been found sound."""
+    from star_agents.client.connection import ask
+    from star_agents.core.errors import ServiceGoneError
+    from star_agents.service.address import read_address
+    from star_agents.service.status import CHECKING
+
+    address = read_address(run_dir)
+    if address is None or address.pid != pid:
+        return None
+    try:
+        message = ask(address, "GET", "/api/v1/status")["message"]
+    except ServiceGoneError:  # it ended in the same breath
+        return None
+    return None if message in {"", CHECKING} else address
 
 
 def refuse_second(run_dir: Path) -> None:

@@ -32,7 +32,7 @@ STREAMS = ("/rows", "/events")
 
 MAX_GUESSES = 10
 GUESS_WINDOW_S = 60.0
-"""So many wrong tokens in so long, and no token is looked at any more until the window has passed."""
+"""So many wrong tokens are answered in so long. A right one always is: guessing must not lock out the owner."""
 
 BODY_S = 30.0
 """How long a body may take to arrive."""
@@ -71,11 +71,11 @@ class Guard:
 
     def _unknown(self, request: web.Request, now: float) -> web.Response | None:
         """Why who asks may not."""
-        if len(self._guesses) == MAX_GUESSES and now - self._guesses[0] < GUESS_WINDOW_S:
-            return problem(429, "too many wrong tokens; wait a minute")
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         may_write, may_read = hmac.compare_digest(given, self._write), hmac.compare_digest(given, self._read)
         if not (may_write or may_read):
+            if len(self._guesses) == MAX_GUESSES and now - self._guesses[0] < GUESS_WINDOW_S:
+                return problem(429, "too many wrong tokens; wait a minute")
             self._guesses.append(now)
             return problem(401, f"send a token of {ADDRESS_FILE} in the run folder as a bearer token")
         if request.method not in {"GET", "HEAD"} and not may_write:

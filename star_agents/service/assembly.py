@@ -43,6 +43,7 @@ from star_agents.service.settings import LocalEndpoint, MemorySection, Settings
 from star_agents.service.sizing import Sizer
 from star_agents.service.stages import Ports, board_of, evolver_of, stages_of
 from star_agents.service.start_report import start_report
+from star_agents.service.status import CHECKING
 from star_agents.service.together import opened_together
 from star_agents.storage import failpoints
 from star_agents.storage.recovery import Recovered
@@ -64,7 +65,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     """
     settings = job.settings
     failpoints.arm(job.environ.get(failpoints.VARIABLE))
-    report("reading the seeds")
+    report(CHECKING)
     inputs = await gather_inputs(settings, job.environ)
     inputs = await asyncio.to_thread(check_folder, job, inputs)
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:

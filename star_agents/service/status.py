@@ -15,6 +15,9 @@ from star_agents.scoring.pool import PoolStatus
 from star_agents.service.bill import Bill, BudgetStatus
 from star_agents.service.judge_status import JudgeStatus
 
+CHECKING = "reading the seeds"
+"""What a start says of itself while it may still find that it cannot be."""
+
 
 class Phase(StrEnum):
     """Where a run is in its life."""

@@ -14,8 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from star_agents.client.connection import address_of, answered, ask
-from star_agents.core.errors import ConfigError, ServiceRefusedError
-from star_agents.service.address import read_address
+from star_agents.core.errors import ConfigError, ServiceGoneError, ServiceRefusedError
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.rows import iter_rows
 from tests.process.harness import PATIENCE_S, ROOT, Run, mock_endpoint, tiny_models, wait_for
@@ -47,7 +46,10 @@ def until(run: Run, process: "subprocess.Popen[str]", state: Callable[[dict[str,
 
     def is_so() -> bool:
         assert process.poll() is None, run.output()
-        return read_address(run.run_dir) is not None and state(get(run, "/api/v1/status"))
+        try:
+            return state(get(run, "/api/v1/status"))
+        except ServiceGoneError:  # not yet, or the address is of one that was killed
+            return False
 
     wait_for(is_so, what)
 

@@ -118,13 +118,13 @@ def test_every_route_is_guarded(tmp_path: Path) -> None:
 
 @pytest.mark.fault("F-87")
 def test_who_guesses_is_soon_not_listened_to(tmp_path: Path) -> None:
-    """After ten wrong tokens in a minute not even the right one is looked at; health is."""
+    """After ten wrong tokens in a minute the next are turned away; the right one never is: nobody is locked out."""
 
     async def main() -> None:
         async with opened(tmp_path) as address:
             codes = [(await sent(address, "GET", "/api/v1/status", token=f"guess{n}"))[0] for n in range(12)]
             assert codes == [401] * 10 + [429] * 2
-            assert (await sent(address, "GET", "/api/v1/status"))[0] == 429
+            assert (await sent(address, "GET", "/api/v1/status"))[0] == 200
             assert (await sent(address, "GET", "/healthz"))[0] == 200
 
     run_real(main())
