@@ -45,12 +45,12 @@ def cuts(folder: Path, num_cuts: int, *, seed: int, share: float = 0.05, planted
         process = context.Process(target=_child, args=(str(path), seed + told.runs, share, planted))
         process.start()
         process.join(PATIENCE_S)
-        if process.exitcode != 0:
-            told.problems.append(f"{path.name}: the run ended with {process.exitcode}")
         for image in sorted(path.glob("image*"))[: num_cuts - told.cuts]:
             if not told.problems:
                 _check(image, Ledger(path / "run.ledger"), told)
-        shutil.rmtree(path)
+        if process.exitcode != 0:
+            told.problems.append(f"{path.name}: the run ended with {process.exitcode}")
+        shutil.rmtree(path, ignore_errors=True)
     return told
 
 
