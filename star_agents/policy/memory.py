@@ -31,7 +31,7 @@ EXACT_UP_TO = 4096
 BUILD_WIDTH = 64
 """HNSW's `ef` for adding: wider makes better links and costs in proportion."""
 
-SEARCH_WIDTH = 48
+SEARCH_WIDTH = 64
 """HNSW's `ef` for asking, of all generations together: each has but its share of the nearest."""
 
 BLOCK = 1024

@@ -227,8 +227,8 @@ def test_intervals_hold_the_truth(logging: UpdateRule, rule: UpdateRule, options
 @pytest.mark.parametrize("per", get_args(Per))
 @pytest.mark.parametrize(("logging", "rule", "options"), CASES)
 def test_coverage(logging: UpdateRule, rule: UpdateRule, options: DrawOptions, per: Per) -> None:
-    """Of 250 runs, 90 to 99 in 100 intervals hold the truth, for every estimator."""
-    shares = coverage(logging, rule, options, 250, per)
+    """Of 500 runs, 90 to 99 in 100 intervals hold the truth, for every estimator."""
+    shares = coverage(logging, rule, options, 500, per)
     sys.stdout.write(f"\n{shares}")
     assert all(0.90 <= share <= 0.99 for share in shares.values())
 
