@@ -38,7 +38,9 @@ def status(
                f"{told['seeds_in_flight']} in flight, weights v{told['weights_version']}")  # fmt: skip
     for pair in told["pairs"]:
         p = "base" if pair["p"] is None else f"p={pair['p']:.3f}"
-        typer.echo(f"  {pair['pair']:<32} {p:<8} draws={pair['draws']} wins={pair['wins']}")
+        was = "" if pair["p_before"] is None else f" was={pair['p_before']:.3f}"
+        pi = "" if pair["mean_pi"] is None else f" mean_pi={pair['mean_pi']:.3f}"
+        typer.echo(f"  {pair['pair']:<32} {p}{was} draws={pair['draws']} wins={pair['wins']}{pi}")
     show_changes(told["changes"])
     if told.get("judging"):
         _show_judging(told)

@@ -385,7 +385,7 @@ async def until_async(state: Any) -> None:  # noqa: ANN401  # a condition
 async def listening(server: MockServer) -> bool:
     try:
         client = await Client.of(server)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it came in as the port was given up
         return False
     await client.close()
     return True
