@@ -101,6 +101,8 @@ def planted_rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
             found.append(f"after {killed.kills} kills" if killed.problems else "not by kills")
         cut = cuts(folder / f"cuts{number}", 600, seed=options.seed, share=0.15, planted=planted)
         found.append(f"after {cut.cuts} cuts" if cut.problems else "not by cuts")
+        if cut.broken_off:
+            found.append(f"the bug ended {cut.broken_off} of {cut.runs} runs by itself")
         yield {
             "what": f"planted: {planted}",
             "promise": "the harness",

@@ -33,13 +33,15 @@ class Cut:
     resumed: int = 0
     acknowledged: int = 0
     """What the store had said to be durable, summed over the cuts."""
+    broken_off: int = 0
+    """Runs that a planted bug ended by itself; what a cut finds is told by images alone."""
     problems: list[str] = field(default_factory=list)
 
 
 def cuts(folder: Path, num_cuts: int, *, seed: int, share: float = 0.05, planted: str = "") -> Cut:
     """Cut the power so many times, at random in as many runs as it takes; stops at the first problem."""
     told, context = Cut(), forkserver()
-    while told.cuts < num_cuts and not told.problems:
+    while told.cuts < num_cuts and told.runs < num_cuts and not told.problems:
         told.runs += 1
         path = folder / f"cut{told.runs}"
         process = context.Process(target=_child, args=(str(path), seed + told.runs, share, planted))
@@ -48,7 +50,9 @@ def cuts(folder: Path, num_cuts: int, *, seed: int, share: float = 0.05, planted
         for image in sorted(path.glob("image*"))[: num_cuts - told.cuts]:
             if not told.problems:
                 _check(image, Ledger(path / "run.ledger"), told)
-        if process.exitcode != 0:
+        if process.exitcode != 0 and planted:
+            told.broken_off += 1
+        elif process.exitcode != 0:
             told.problems.append(f"{path.name}: the run ended with {process.exitcode}")
         shutil.rmtree(path, ignore_errors=True)
     return told

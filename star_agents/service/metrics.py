@@ -38,6 +38,7 @@ class Health:
 
     lag: LoopLag
     stalls: int
+    tasks: int
     wal_bytes: int
 
 
@@ -211,4 +212,5 @@ def _of_process(health: Health) -> Iterator[Metric]:
     lag.add_metric([], buckets=buckets, sum_value=health.lag.sum_s)
     yield lag
     yield _counter("event_loop_stalls", "Times the event loop stood still.", {(): health.stalls})
+    yield _gauge("event_loop_tasks", "Tasks that are not done.", {(): health.tasks})
     yield _gauge("store_wal_bytes", "Size of the store's write-ahead log.", {(): health.wal_bytes})

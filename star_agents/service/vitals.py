@@ -50,7 +50,8 @@ class Vitals:
 
     def health(self, *, wal_bytes: int) -> Health:
         """For the metrics page."""
-        return Health(lag=self.probe.snapshot(), stalls=self.watchdog.stalls, wal_bytes=wal_bytes)
+        watchdog = self.watchdog
+        return Health(lag=self.probe.snapshot(), stalls=watchdog.stalls, tasks=watchdog.tasks, wal_bytes=wal_bytes)
 
     def _beat(self) -> None:
         self.watchdog.beat()

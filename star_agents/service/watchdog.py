@@ -38,6 +38,11 @@ class Watchdog:
         """Since the start."""
         self.dumps = 0
 
+    @property
+    def tasks(self) -> int:
+        """Tasks of the loop now, from any thread."""
+        return len(_tasks(self._loop))
+
     def beat(self) -> None:
         """The loop runs."""
         self._beaten_at = time.monotonic()

@@ -125,7 +125,8 @@ def test_the_dashboard_draws_figures_that_there_are() -> None:
     """Every series that a panel asks for is on the metrics page; every panel has a place of its own."""
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     judging = judge_status(Tally(()), {}, swap=True)
-    page = render(replace(status(), judging=judging), Health(lag=LagProbe().snapshot(), stalls=0, wal_bytes=0)).decode()
+    health = Health(lag=LagProbe().snapshot(), stalls=0, tasks=0, wal_bytes=0)
+    page = render(replace(status(), judging=judging), health).decode()
     served = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     served |= {f"{name}_bucket" for name in served}
     places = set()

@@ -18,7 +18,7 @@ def page(snapshot: RunStatus) -> dict[str, Metric]:
     probe = LagProbe()
     for late_s in (0.0005, 0.004, 3.0, 60.0):
         probe.note(late_s)
-    content = render(snapshot, Health(lag=probe.snapshot(), stalls=1, wal_bytes=4096)).decode()
+    content = render(snapshot, Health(lag=probe.snapshot(), stalls=1, tasks=7, wal_bytes=4096)).decode()
     return {family.name: family for family in text_string_to_metric_families(content)}
 
 
