@@ -11,6 +11,8 @@
 130, 143  left at once on a second SIGINT or SIGTERM; `score` stops on the first
 """
 
+from collections.abc import Collection
+
 from star_agents.core.errors import (
     ConfigError,
     EndpointError,
@@ -53,6 +55,15 @@ _CODES: tuple[tuple[type[StarError], int], ...] = (
 def exit_code(error: StarError) -> int:
     """The exit code of an error that ends a command."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+
+
+_FINDINGS = {"config": EX_CONFIG, "store": EX_IOERR, "unavailable": EX_UNAVAILABLE}
+"""By `service.doctor.Cause`, by value; of several the first counts."""
+
+
+def findings_code(causes: Collection[str]) -> int:
+    """The exit code of `doctor`, by what its failures lie at."""
+    return next((code for cause, code in _FINDINGS.items() if cause in causes), 0)
 
 
 def ending_code(ending: str) -> int:

@@ -87,9 +87,10 @@ def export(
         similarity=_similarity(similarity) if dedup is Dedup.EMBEDDING else None,
     )
     exported = _run(job)
-    num_failed = export_dead_letters(folder.database, folder.out)
     _tell(exported)
-    if num_failed:
+    if out is not None and not os.access(folder.path, os.W_OK):
+        typer.echo(f"{folder.path} cannot be written: dead-letters.jsonl is left out; see status --failures", err=True)
+    elif num_failed := export_dead_letters(folder.database, folder.out):
         typer.echo(f"{folder.out}/dead-letters.jsonl: {num_failed} calls that failed for good")
     if hub is not None and wish is not None:
         typer.echo(f"pushed: {push_folder(hub, wish, job.folder)}")

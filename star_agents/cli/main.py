@@ -12,6 +12,7 @@ from star_agents import __version__
 from star_agents.cli import (
     agents,
     control,
+    doctor,
     export,
     mock_server,
     models,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("serve-run")(serve_run.serve_run)
 app.command("validate")(validate.validate)
+app.command()(doctor.doctor)
 app.command("status")(status.status)
 app.command()(top.top)
 app.command()(page.page)

@@ -18,6 +18,7 @@ def serve_run(
     plain_loop: Annotated[bool, typer.Option("--no-uvloop", help="Run on asyncio's own event loop.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="In the background; prints where it is, as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; send and write nothing.")] = False,
 ) -> None:
     """Make a data set better: ask, score, judge, select, learn, until the seeds end.
 
@@ -38,6 +39,11 @@ def serve_run(
     from star_agents.storage.folder import RunFolder, hold
 
     settings = load_settings(config)
+    if dry:
+        from star_agents.cli.dry_run import dry_run
+
+        dry_run(settings, limit)
+        return
     folder = RunFolder(run_dir or Path(settings.run.dir))
     if detach:
         _detach(folder.path)

@@ -49,7 +49,7 @@ async def _way(spec: EndpointSpec, connect: Callable[[EndpointSpec, str], Replic
     async with connect(spec, spec.base_urls[0]) as client:
         for way in WAYS:
             try:
-                completion = await _ask(client, replace(spec, choices=way), _request(way))
+                completion = await ask(client, replace(spec, choices=way), _request(way))
             except (BadRequestError, OverloadedError, ReplyError):
                 continue  # not this way
             except EndpointError:
@@ -67,8 +67,12 @@ def _request(way: Choices) -> Request:
     return Request(key, "probe", (Message("user", text),), _PARAMS, 0, choices=labels)
 
 
-async def _ask(client: ReplicaClient, spec: EndpointSpec, request: Request) -> Completion:
-    """Ask, and ask again where the server could not answer."""
+async def ask(client: ReplicaClient, spec: EndpointSpec, request: Request) -> Completion:
+    """Ask, and ask again where the server could not answer.
+
+    Raises:
+        CallError: no answer, or one of no use.
+    """
     wire = format_of(spec)
     for wait in WAITS_S:
         try:

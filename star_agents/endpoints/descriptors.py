@@ -18,6 +18,17 @@ RESERVE = 128
 _log = logging.getLogger(__name__)
 
 
+def wanted(specs: Sequence[EndpointSpec]) -> int:
+    """The file descriptors of a run that calls these endpoints, its reserve included."""
+    return sum(spec.concurrency + SPARE_CONNECTIONS * len(spec.base_urls) for spec in specs) + RESERVE
+
+
+def soft_limit() -> int | None:
+    """The file descriptors that this process may have; None where there is no end of them."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def fitted(specs: Sequence[EndpointSpec], limit: int | None = None) -> list[EndpointSpec]:
     """The specs, every concurrency cut by the same share where they ask for more than may be opened.
 

@@ -45,11 +45,16 @@ async def check(endpoints: Iterable[Endpoint]) -> None:
 
 
 async def _complaint(spec: EndpointSpec, replica: Replica) -> ConfigError | CallError | None:
-    where = f"endpoint {spec.name} ({replica.base_url})"
     try:
-        raw = await _listed(replica)
+        raw = await listed(replica)
     except CallError as error:
         return error
+    return complaint(spec, replica.base_url, raw)
+
+
+def complaint(spec: EndpointSpec, base_url: str, raw: RawReply) -> ConfigError | EndpointError | None:
+    """What is wrong with an endpoint, by its reply to `GET /models`; None where nothing is."""
+    where = f"endpoint {spec.name} ({base_url})"
     if raw.status in _REJECTED:
         origin = spec.api_key.origin if spec.api_key else "none is configured"
         return ConfigError(f"{where}: the key is rejected ({origin})")
@@ -63,8 +68,12 @@ async def _complaint(spec: EndpointSpec, replica: Replica) -> ConfigError | Call
     return ConfigError(f"{where}: no model {spec.model}; {hint}")
 
 
-async def _listed(replica: Replica) -> RawReply:
-    """The last word of a replica that is asked until it has one, or for long enough."""
+async def listed(replica: Replica) -> RawReply:
+    """The last word of a replica that is asked until it has one, or for long enough.
+
+    Raises:
+        CallError: it is not to be had.
+    """
     began_at = clock.now()
     for wait in WAITS_S:
         try:

@@ -5,18 +5,26 @@ at once, which also keeps clear of SQLite's WAL-reset bug (fixed in 3.51.3). SQL
 `StoreError` here and nowhere else.
 """
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import apsw
 
 from star_agents.core.errors import StoreError
 from star_agents.storage.codec import Packer, checksum
+from star_agents.storage.copied import copied
 from star_agents.storage.failpoints import failpoint
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.schema import APPLICATION_ID, MOVED, SCHEMA_VERSION, SPENDING, TABLES
+
+log = logging.getLogger(__name__)
+
+SAFE_SQLITE = (3, 51, 3)
+"""The first without the WAL-reset bug."""
 
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite itself waits for a lock that another program holds."""
@@ -81,17 +89,47 @@ def open_writer(path: Path, manifest: Manifest) -> apsw.Connection:
 def reader(path: Path) -> Iterator[apsw.Connection]:
     """A connection that cannot write, closed at the end. Read briefly: an open read keeps the WAL from shrinking.
 
+    SQLite writes beside a database to read it; where it may not, or would have to undo what a crash left half written,
+    a copy is read. The run folder stays as it is.
+
     Raises:
         StoreError: there is no run database here, or it cannot be read.
     """
-    with storage_errors(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    with storage_errors(path), ExitStack() as stack:
         try:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-            check_schema(connection, path)
-            yield connection
-        finally:
-            connection.close()
+            connection = _opened(path, apsw.SQLITE_OPEN_READONLY)
+        except (apsw.CantOpenError, apsw.ReadOnlyError):
+            if not path.is_file():
+                raise
+            _tell_of_copy(path)
+            connection = _opened(stack.enter_context(copied(path)), apsw.SQLITE_OPEN_READWRITE)
+            connection.execute("PRAGMA query_only = ON")
+        stack.callback(connection.close)
+        check_schema(connection, path)
+        yield connection
+
+
+def _opened(path: Path, flags: int) -> apsw.Connection:
+    """A connection that has read something: only then is it known whether it can."""
+    connection = apsw.Connection(str(path), flags=flags)
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.pragma("schema_version")
+    except apsw.Error:
+        connection.close()
+        raise
+    return connection
+
+
+@cache
+def _tell_of_copy(path: Path) -> None:
+    """Once, however often it is read."""
+    log.warning("%s: its folder cannot be written, or its last stop was no clean one: reading a copy", path)
+
+
+def sqlite_version() -> tuple[int, ...]:
+    """Of the SQLite that is linked in."""
+    return tuple(map(int, apsw.sqlite_lib_version().split(".")))
 
 
 def check_schema(connection: apsw.Connection, path: Path) -> None:
@@ -105,7 +143,7 @@ def check_schema(connection: apsw.Connection, path: Path) -> None:
         return
     mend = "open it with the version that made it"
     if version < SCHEMA_VERSION:
-        mend = "serve-run with --resume brings it up to date, and keeps a copy"
+        mend = "star-agents serve-run CONFIG --resume brings it up to date, and keeps a copy"
     raise StoreError(
         f"{path}: written by another version of star-agents (schema {version}, this one knows {SCHEMA_VERSION}): {mend}"
     )
@@ -117,6 +155,8 @@ def schema_version(connection: apsw.Connection, path: Path) -> int:
     Raises:
         StoreError: it is none.
     """
+    if _is_new(connection):
+        raise StoreError(f"{path}: its first start was ended before anything was stored: start it again with serve-run")
     if connection.pragma("application_id") != APPLICATION_ID:
         raise StoreError(f"{path}: this is not a star-agents run database: name another run folder")
     return int(connection.pragma("user_version"))

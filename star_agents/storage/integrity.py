@@ -9,14 +9,16 @@ import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from zlib import crc32
 
 import apsw
 
 from star_agents.core.errors import StoreError
 from star_agents.storage.codec import checksum
-from star_agents.storage.database import BUSY_TIMEOUT_MS, storage_errors
+from star_agents.storage.copied import leftovers
+from star_agents.storage.database import BUSY_TIMEOUT_MS, reader, storage_errors
 from star_agents.storage.moving import HOT_ROWS
-from star_agents.storage.shards import SHARD_ROWS
+from star_agents.storage.shards import SHARD_ROWS, folder_of, listed
 
 CHECKED_ROWS = HOT_ROWS + SHARD_ROWS
 """Newest finished rows whose checksums are looked at: all that the tables hold once older ones have moved."""
@@ -33,6 +35,17 @@ _BODIES = (
     WHERE seed > (SELECT max(seed) FROM plan) - ?""",
 )
 
+_ALL = (
+    "SELECT 'the manifest', crc32, body FROM manifest",
+    "SELECT 'plan of seed ' || seed, crc32, body, embedding FROM plan",
+    "SELECT purpose || ' reply of seed ' || seed || ', slot ' || slot, crc32, body FROM reply",
+    "SELECT 'result of seed ' || seed, crc32, body FROM log",
+    "SELECT 'policy of version ' || version, crc32, p, state FROM policy",
+    "SELECT 'epoch of version ' || version, crc32, body FROM epoch",
+    "SELECT 'the tally', crc32, body FROM tally",
+    "SELECT 'memory entry of seed ' || seed, crc32, embedding FROM bank",
+)
+
 
 def examine(path: Path) -> None:
     """Undo what is half written, and after an unclean stop see whether the rest is sound. Blocks.
@@ -42,7 +55,7 @@ def examine(path: Path) -> None:
     Raises:
         StoreError: it is damaged; bad rows are named, with the mend.
     """
-    is_unclean = any(_is_filled(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
+    is_unclean = bool(leftovers(path))
     with storage_errors(path):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
@@ -63,13 +76,45 @@ def bad_rows(connection: apsw.Connection) -> Iterator[str]:
                 yield str(name)
 
 
+def problems(path: Path) -> Iterator[str]:
+    """Everything that is wrong with a database, by name; for any process, at any time. Blocks while it reads it whole.
+
+    Raises:
+        StoreError: it cannot be read at all.
+    """
+    with reader(path) as connection:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
+        yield from found if found != ["ok"] else ()
+        for query in _ALL:
+            for name, crc, *blobs in connection.execute(query):
+                if checksum(*blobs) != crc:
+                    yield f"{name} is damaged"
+
+
+def shard_problems(path: Path) -> tuple[int, list[str]]:
+    """How many shards are listed, and which of their files are missing or have changed. Blocks.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with reader(path) as connection:
+        shards = listed(connection)
+    bad = []
+    for shard in shards:
+        sums = (shard.rows_crc32, shard.replies_crc32)
+        for file, crc in zip(shard.files(folder_of(path)), sums, strict=True):
+            try:
+                is_same = crc32(file.read_bytes()) == crc
+            except OSError as error:
+                bad.append(f"{file}: {error.strerror}")
+            else:
+                bad += [] if is_same else [f"{file} is damaged: its checksum does not match"]
+    return len(shards), bad
+
+
 def _check(connection: apsw.Connection, path: Path) -> None:
-    problems = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({NAMED})")]
-    if problems != ["ok"]:
-        raise StoreError(f"{path}: damaged ({'; '.join(problems)}): restore a copy of the run folder")
+    found = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({NAMED})")]
+    if found != ["ok"]:
+        raise StoreError(f"{path}: damaged ({'; '.join(found)}): restore a copy of the run folder")
     if bad := list(islice(bad_rows(connection), NAMED)):
         raise StoreError(f"{path}: damaged ({', '.join(bad)}): restore a copy of the run folder")
-
-
-def _is_filled(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0

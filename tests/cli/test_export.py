@@ -125,3 +125,15 @@ def test_a_push_ends_at_the_hub(run: RunFolder) -> None:
     assert f"pushed: {hub.url}/datasets/org/tiny" in done.stdout
     assert hub.files.keys() == {"README.md", "train.jsonl", "dropped.jsonl"}
     assert hub.tokens == {"Bearer hf_made_up"}
+
+
+def test_a_run_that_cannot_be_written_is_exported_elsewhere(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --out the data set is written, the run folder is left as it is, and what is left out is told."""
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (run.path, os.W_OK))  # root may all
+    done = invoke(run, "--out", str(tmp_path / "elsewhere"))
+    assert done.exit_code == 0, done.output
+    assert "dead-letters.jsonl is left out; see status --failures" in done.output
+    assert (tmp_path / "elsewhere" / "train.jsonl").exists()
+    assert not run.out.exists()

@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from star_agents.endpoints.servers import engines, gpu_memory
 from star_agents.endpoints.servers.canary import Canary
 from star_agents.endpoints.servers.causes import Cause, cause_of
 from star_agents.endpoints.servers.child import Child
+from star_agents.endpoints.servers.engines import Installation
 from star_agents.endpoints.servers.guard import Guard
 from star_agents.endpoints.servers.port import HeldPort, free_port
 from star_agents.endpoints.servers.turns import Turns
@@ -53,7 +54,7 @@ class Launcher:
         self.child = Child(spec.name, run_dir)
         self.waiting: str | None = None
         """What a start waits for, in words."""
-        self.installed = engines.Installation("transformers")
+        self.installed = Installation("transformers")
         self._spec = spec
         self._machine = machine
         self._key = key
@@ -71,7 +72,7 @@ class Launcher:
         await self._guard.open()
         self._port = HeldPort(self._machine.choose_port)
         self._port_number = self._port.number
-        self.installed = engines.installation(self._spec, await self._probe())
+        self.installed = await probed(self._spec)
 
     async def close(self, *, gently: bool) -> None:
         """End the server and give its port back."""
@@ -181,18 +182,28 @@ class Launcher:
     def _tell(self, waiting: str | None) -> None:
         self.waiting = waiting
 
-    async def _probe(self) -> Mapping[str, Any]:
-        """Ask the interpreter what it has installed."""
-        python, environ = self._spec.python, engines.environment(self._spec, self.installed, None)
-        try:
-            probe = await asyncio.create_subprocess_exec(
-                python, "-c", engines.PROBE, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ
-            )
-        except OSError as error:
-            raise ModelServerError(f"model server {self.name}: cannot run {python}: {error.strerror}") from None
+
+async def probed(spec: LocalServerSpec) -> Installation:
+    """What the server's interpreter can serve with.
+
+    Raises:
+        ModelServerError: there is no such interpreter, or no engine in it.
+    """
+    python, environ = spec.python, engines.environment(spec, Installation("transformers"), None)
+    try:
+        probe = await asyncio.create_subprocess_exec(
+            python, "-c", engines.PROBE, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ
+        )
+    except OSError as error:
+        raise ModelServerError(f"model server {spec.name}: cannot run {python}: {error.strerror}") from None
+    try:
         written, _ = await probe.communicate()
-        try:
-            found: dict[str, Any] = json.loads(written)
-        except ValueError:
-            raise ModelServerError(f"model server {self.name}: {python} is not a Python interpreter") from None
-        return found
+    finally:
+        if probe.returncode is None:
+            probe.kill()
+            await probe.wait()
+    try:
+        found: dict[str, Any] = json.loads(written)
+    except ValueError:
+        raise ModelServerError(f"model server {spec.name}: {python} is not a Python interpreter") from None
+    return engines.installation(spec, found)
