@@ -99,10 +99,10 @@ def rows_of(stopped: Sequence[Stopped], held: Whole, *, most_again: int) -> Iter
     once = [one for one in stopped if len(one.moment.numbers) == 1 and KILL not in one.moment.numbers]
     twice = [one for one in stopped if len(one.moment.numbers) == 2]
     killed = [one for one in stopped if KILL in one.moment.numbers]
-    odd = [one for one in stopped if one.code not in codes(one) or "Traceback" in one.said]
-    yield row(
-        "exit codes", len(stopped) - len(killed), f"{len(odd)} odd, no traceback", not odd, "; ".join(map(line, odd))
-    )
+    early = sum(is_early(one) for one in (*once, *twice))
+    odd = [one for one in stopped if (one.code not in codes(one) and not is_early(one)) or "Traceback" in one.said]
+    told = f"{len(odd)} odd or with a traceback; {early} before there were handlers, ended by the signal itself"
+    yield row("exit codes", len(stopped) - len(killed), told, not odd, "; ".join(map(line, odd)))
     drained = [one.draining_s for one in (*once, *twice) if one.draining_s is not None]
     late = sum(seconds > INTAKE_S for seconds in drained)
     more = sum((one.planned or 0) > (one.planned_at_stop or 0) for one in (*once, *twice))
@@ -119,6 +119,11 @@ def rows_of(stopped: Sequence[Stopped], held: Whole, *, most_again: int) -> Iter
         )
     is_whole = not held.lost and not held.doubled and held.is_sound and held.bought_twice <= most_again
     yield row("data", len(stopped), str(held), is_whole, f"0, 0; at most {most_again} bought twice")
+
+
+def is_early(one: Stopped) -> bool:
+    """The signal came before the program had said a word, and did what a signal does to any program."""
+    return not one.moment.is_running and not one.said.strip() and -one.code in one.moment.numbers
 
 
 def codes(one: Stopped) -> set[int]:
