@@ -127,9 +127,16 @@ def is_early(one: Stopped) -> bool:
 
 
 def codes(one: Stopped) -> set[int]:
-    """Codes that are right: a run that ended before the second signal came has ended well."""
-    right = CODES[tuple(one.moment.numbers)]
-    return {right, 0} if len(one.moment.numbers) == 2 else {right}
+    """Codes that are right: a run that ended before the second signal came has ended well.
+
+    Before Python has come to our first line a signal does what the system says; nothing has begun then.
+    """
+    right = {CODES[tuple(one.moment.numbers)]}
+    if len(one.moment.numbers) == 2:
+        right.add(0)
+    if not one.said:
+        right.add(-one.moment.numbers[0])
+    return right
 
 
 def row(what: str, count: int, figure: str, is_met: bool, detail: str) -> Row:  # noqa: FBT001  # a cell of the line

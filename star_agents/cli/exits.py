@@ -3,7 +3,7 @@
 0   done, or stopped cleanly on request
 1   stopped for a reason that the last line names
 2   wrong usage of the command line
-69  a model server, an endpoint or the service of a run is not to be had
+69  a model server, an endpoint, a hub or the service of a run is not to be had
 73  the run folder is in use, or holds another run; another `score` is at the same --out
 74  the store cannot be written or read
 75  stopped at the budget; raise it and resume
@@ -14,6 +14,7 @@
 from star_agents.core.errors import (
     ConfigError,
     EndpointError,
+    HubError,
     ModelFetchError,
     ModelServerError,
     PortTakenError,
@@ -44,6 +45,7 @@ _CODES: tuple[tuple[type[StarError], int], ...] = (
     (ModelServerError, EX_UNAVAILABLE),
     (ModelFetchError, EX_UNAVAILABLE),
     (EndpointError, EX_UNAVAILABLE),
+    (HubError, EX_UNAVAILABLE),
     (ServiceGoneError, EX_UNAVAILABLE),
 )
 

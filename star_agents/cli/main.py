@@ -15,7 +15,9 @@ from star_agents.cli import (
     export,
     mock_server,
     models,
+    page,
     replay,
+    report,
     schema,
     score,
     serve_run,
@@ -38,10 +40,12 @@ app.command("serve-run")(serve_run.serve_run)
 app.command("validate")(validate.validate)
 app.command("status")(status.status)
 app.command()(top.top)
+app.command()(page.page)
 for verb in (control.pause, control.resume, control.drain, control.retune):
     app.command()(verb)
 app.add_typer(agents.app, name="agents")
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("score")(score.score)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)

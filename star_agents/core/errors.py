@@ -103,6 +103,14 @@ class ModelFetchError(StarError):
     reason = "model_fetch"
 
 
+class HubError(StarError):
+    """A hub does not take a data set, or cannot be reached."""
+
+    retryable = True
+    blames: ClassVar[Blame] = "user"
+    reason = "hub"
+
+
 class CallError(StarError):
     """One call to a model ended without a usable reply.
 

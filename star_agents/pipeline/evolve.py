@@ -7,6 +7,7 @@ for the batch that is being committed and the next batch for the change.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -20,6 +21,7 @@ from star_agents.core.records import (
     Graded,
     MemoryEntry,
     PairWeights,
+    RowSource,
     Tally,
     Update,
 )
@@ -38,6 +40,9 @@ from star_agents.policy.weights import UpdateRule
 FADE = 0.999
 """What a seed leaves of the largest gap so far (`normalize: running`): half of it after about 700 seeds, so that one
 freak of a scorer is not what a whole run is measured by."""
+
+RECENT_KEPT = 6
+"""Finished seeds that are held for whoever watches."""
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ class Evolver:
     base: tuple[AgentPair, ...]
     tally: Tally
     last: Graded | None = field(default=None)
+    recent: deque[Graded] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
+    """The newest seeds that left a row, oldest first; for whoever watches."""
     changes: list[Epoch] = field(default_factory=list)
     """Changes of the pool since this start, oldest first."""
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -135,6 +142,7 @@ class Evolver:
         self.tally = update.tally
         if update.graded:
             self.last = update.graded[-1]
+            self.recent.extend(item for item in update.graded if item.selection.source is not RowSource.DROPPED)
 
     def decide(self, batch: Sequence[Marked]) -> Update:
         """Grade and select each seed, and work out what the batch changes. Pure, but for reading the state."""

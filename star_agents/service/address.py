@@ -42,6 +42,12 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}{path}"
 
+    def page(self, *, token: str = "") -> str | None:
+        """The URL of the page, with a token in the fragment, which a browser never sends; None without a port."""
+        if self.port is None:
+            return None
+        return self.url(f"/#token={token}" if token else "/")
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:

@@ -6,7 +6,7 @@ its address with it, when the block is left. Who may ask is `api_guard`'s to say
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from star_agents.service.api_guard import Guard
 from star_agents.service.api_idle import IDLE_S, IdleWatch
 from star_agents.service.api_routes import Routes
 from star_agents.service.control import Control
+from star_agents.service.page import Page, harden
 
 MAX_BODY_BYTES = 65_536
 
@@ -47,8 +48,9 @@ async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
         PortTakenError: another program listens there.
     """
     tokens, idle = Tokens.draw(), IdleWatch(idle_s=place.idle_s)
+    routes = [*Routes(control, with_metrics=place.metrics).table(), *(await asyncio.to_thread(Page.load)).table()]
     runner = web.AppRunner(
-        _application(Routes(control, with_metrics=place.metrics), tokens, idle),
+        _application(routes, tokens, idle),
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEP_ALIVE_S,
@@ -71,10 +73,11 @@ async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
         await runner.cleanup()
 
 
-def _application(routes: Routes, tokens: Tokens, idle: IdleWatch) -> web.Application:
+def _application(routes: Sequence[web.RouteDef], tokens: Tokens, idle: IdleWatch) -> web.Application:
     middlewares = [idle.middleware(), Guard(tokens).middleware()]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    app.add_routes(routes.table())
+    app.add_routes(routes)
+    app.on_response_prepare.append(harden)
     return app
 
 

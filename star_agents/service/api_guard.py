@@ -1,9 +1,10 @@
 """Who is let in by the HTTP face, before any handler runs.
 
-Laws: no request with a foreign Host or any Origin is answered (a loopback binding alone does not stop DNS rebinding,
-and a page must not steer a run); under /api every request needs a token, compared in constant time, and one that
-changes something needs the writing one and a body that says what it is; who guesses tokens is soon not listened to;
-no error of a handler leaves as anything but a problem document, and none with a detail of ours.
+Laws: no request with a foreign Host or Origin is answered (a loopback binding alone does not stop DNS rebinding, and of
+all pages only our own, at the very address that is asked, may steer a run); under /api every request needs a token,
+compared in constant time, and one that changes something needs the writing one and a body that says what it is; who
+guesses tokens is soon not listened to; no error of a handler leaves as anything but a problem document, and none with a
+detail of ours.
 """
 
 import asyncio
@@ -41,6 +42,12 @@ MAX_LONG_BYTES = 16 * 2**20
 """Of rows that are fed at once."""
 
 JSON_TYPES = frozenset({"application/json"})
+OWN_SITES = frozenset({"same-origin", "none"})
+"""What a browser says of a request that our own page makes, or a person who types the address."""
+
+MAY_WRITE = web.RequestKey("may_write", bool)
+"""Of a request under /api: whether its token may change something."""
+
 LINES_TYPES = frozenset({"application/jsonl", "application/x-ndjson", "application/x-jsonlines"})
 
 log = logging.getLogger(__name__)
@@ -60,8 +67,8 @@ class Guard:
 
     def refusal(self, request: web.Request, now: float) -> web.Response | None:
         """Why a request is not let in, or None where it is."""
-        if _name_of(request.host) not in self._names or "Origin" in request.headers:
-            return problem(403, "this service answers programs on its own machine only")
+        if _name_of(request.host) not in self._names or _is_foreign(request):
+            return problem(403, "this service answers programs on its own machine, and its own page")
         most = MAX_STREAMING if request.path.endswith(STREAMS) else MAX_CLIENTS
         if self._num_inside >= most:
             return problem(429, f"{self._num_inside} requests are being answered; come again")
@@ -73,6 +80,7 @@ class Guard:
         """Why who asks may not."""
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         may_write, may_read = hmac.compare_digest(given, self._write), hmac.compare_digest(given, self._read)
+        request[MAY_WRITE] = may_write
         if not (may_write or may_read):
             if len(self._guesses) == MAX_GUESSES and now - self._guesses[0] < GUESS_WINDOW_S:
                 return problem(429, "too many wrong tokens; wait a minute")
@@ -149,6 +157,13 @@ async def long_body_of(request: web.Request) -> bytes:
             if len(body) > MAX_LONG_BYTES:
                 raise web.HTTPRequestEntityTooLarge(MAX_LONG_BYTES, len(body))
     return bytes(body)
+
+
+def _is_foreign(request: web.Request) -> bool:
+    """Whether a page of another origin asks: another port of this machine is another origin too."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    is_foreign_call = site not in OWN_SITES and request.headers.get("Sec-Fetch-Mode") != "navigate"
+    return is_foreign_call or origin not in {None, f"http://{request.host}"}
 
 
 def _name_of(host: str) -> str:

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from star_agents.core.errors import ConfigError
 from star_agents.service import metrics
-from star_agents.service.api_guard import body_of, long_body_of
+from star_agents.service.api_guard import MAY_WRITE, body_of, long_body_of
 from star_agents.service.api_json import json_response
+from star_agents.service.api_rows import Browsing
 from star_agents.service.api_stream import Streams, number_of
 from star_agents.service.control import Control
 from star_agents.service.feed import read_rows
@@ -44,6 +45,7 @@ class Routes:
         self._with_metrics = with_metrics
         self._control = control
         self._streams = Streams(control)
+        self._browsing = Browsing(control)
 
     def table(self) -> list[web.RouteDef]:
         """Every route."""
@@ -53,9 +55,15 @@ class Routes:
             *([web.get("/metrics", self.metrics)] if self._with_metrics else []),
             web.get(f"{API}/openapi.json", self.openapi),
             web.get(f"{API}/status", self.status),
+            web.get(f"{API}/token", self.token),
+            web.get(f"{API}/timeline", self.timeline),
             web.get(f"{API}/weights", self.weights),
             web.get(f"{API}/weights/history", self.history),
             web.get(f"{API}/rows", self._streams.rows),
+            web.get(f"{API}/rows/page", self._browsing.page),
+            web.get(f"{API}/rows/{{number}}", self._browsing.row),
+            web.get(f"{API}/seeds/{{number}}", self._browsing.seed),
+            web.get(f"{API}/scores", self._browsing.scores),
             web.get(f"{API}/events", self._streams.events),
             web.post(f"{API}/seeds", self.feed),
             web.get(f"{API}/endpoints", self.endpoints),
@@ -89,6 +97,14 @@ class Routes:
         """Everything there is to see."""
         return json_response(self._control.status())
 
+    async def token(self, request: web.Request) -> web.Response:
+        """What the token of this request is good for."""
+        return json_response({"may_write": request[MAY_WRITE]})
+
+    async def timeline(self, request: web.Request) -> web.Response:
+        """How the run went over time, over all of its starts."""
+        return json_response({"samples": self._control.timeline(number_of(request.query, "after"))})
+
     async def weights(self, _: web.Request) -> web.Response:
         """The newest weights."""
         now = self._control.status()
@@ -97,7 +113,8 @@ class Routes:
 
     async def history(self, request: web.Request) -> web.Response:
         """Earlier weights, a thousand versions at a time."""
-        versions = await self._control.history(number_of(request.query, "after"))
+        step = number_of(request.query, "step") or 1
+        versions = await self._control.history(number_of(request.query, "after"), step=step)
         return json_response({"versions": [_version(version) for version in versions]})
 
     async def feed(self, request: web.Request) -> web.Response:

@@ -77,7 +77,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
-        async with opened_together(_models(job)) as opened:
+        async with opened_together(await asyncio.to_thread(_models, job)) as opened:
             models = Models.sort(opened)
             specs = await _specs(settings, inputs, models)
             purse = _purse(settings, recovered)

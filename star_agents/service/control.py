@@ -20,6 +20,9 @@ from star_agents.service.pool_request import PoolRequest
 from star_agents.service.retune import RetuneRequest, Value
 from star_agents.service.status import Phase, PoolChange, RunStatus
 from star_agents.service.tail import RowShape, Tail
+from star_agents.service.timeline import Sample
+from star_agents.storage import browse
+from star_agents.storage.rows import FinishedRow
 from star_agents.storage.weight_history import Version, read_history
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class Levers:
     """Take the run to PAUSED, RUNNING or DRAINING."""
     health: Callable[..., Health]
     """`Vitals.health`."""
+    timeline: Callable[[int], list[Sample]] = lambda _: []
+    """`Timeline.after`."""
     wal: Path | None = None
     """The store's write-ahead log, whose size is a figure."""
 
@@ -103,11 +108,33 @@ class Control:
 
     def tail(self, after: int, shape: RowShape) -> Tail:
         """What reads the finished rows after a sequence number."""
-        return Tail(self._begun().job.folder.database, after=after, shape=shape)
+        return Tail(self._database(), after=after, shape=shape)
 
-    async def history(self, after: int) -> tuple[Version, ...]:
-        """The versions of the weights after one, a thousand at most."""
-        return await asyncio.to_thread(read_history, self._begun().job.folder.database, after=after)
+    async def history(self, after: int, *, step: int = 1) -> tuple[Version, ...]:
+        """The versions of the weights after one that `step` divides, a thousand at most."""
+        return await asyncio.to_thread(read_history, self._database(), after=after, step=step)
+
+    def timeline(self, after: int) -> list[Sample]:
+        """How the run went over time, from a sample on."""
+        return self._levers.timeline(after)
+
+    async def page(self, first: int, limit: int) -> tuple[int, tuple[FinishedRow, ...]]:
+        """How many rows are finished, and some of them by number."""
+        database = self._database()
+        last = await asyncio.to_thread(browse.last_row, database)
+        return last, await asyncio.to_thread(browse.read_page, database, first=first, limit=limit)
+
+    async def row(self, number: int) -> tuple[FinishedRow, tuple[browse.Called, ...]] | None:
+        """One finished row with its calls."""
+        return await asyncio.to_thread(browse.read_row, self._database(), number)
+
+    async def number_of_seed(self, seed: int) -> int | None:
+        """The number of the row that a seed led to."""
+        return await asyncio.to_thread(browse.number_of_seed, self._database(), seed)
+
+    async def points(self, limit: int) -> tuple[browse.ScorePoint, ...]:
+        """The scores of the newest rows' candidates under both models."""
+        return await asyncio.to_thread(browse.read_points, self._database(), limit=limit)
 
     def committed(self) -> int:
         """The newest version of the weights: it moves with every batch that is durable."""
@@ -144,6 +171,9 @@ class Control:
         if engine is None:
             raise NotNowError("the run is starting; ask again when /readyz says so")
         return engine
+
+    def _database(self) -> Path:
+        return self._begun().job.folder.database
 
     def _running(self, *, but_draining: bool = False) -> Engine:
         """The run, where it can be steered."""

@@ -31,6 +31,7 @@ from star_agents.service.job import Job
 from star_agents.service.picture import RateMeter, picture
 from star_agents.service.room_watch import watch_room
 from star_agents.service.status import Ending, Phase, RunStatus
+from star_agents.service.timeline import TIMELINE_FILE, Timeline
 from star_agents.service.vitals import OVERRUN_S, Vitals
 from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.export import Exported
@@ -61,12 +62,16 @@ class Result:
 class Lifecycle:
     """Runs one job once. The caller holds the lock of its folder."""
 
-    def __init__(self, job: Job, *, before_leaving: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, job: Job, *, before_leaving: Callable[[], object] = lambda: None, takes_signals: bool = True
+    ) -> None:
+        """`takes_signals`: the process is this run's alone, and its signals are for the run."""
         self._job = job
+        self._takes_signals = takes_signals
         self._before_leaving = before_leaving
         self._phase = Phase.STARTING
         self._message = ""
-        self._vitals = Vitals(job.folder.logs, job.environ)
+        self._vitals = Vitals(job.folder.logs, job.environ, takes_signals=takes_signals)
         self._began_at = 0.0
         self._starting: asyncio.Task[Any] | None = None
         self._engine: Engine | None = None
@@ -76,6 +81,8 @@ class Lifecycle:
         self._is_room_low = False
         self._rate = RateMeter()
         self._seeds_per_s = 0.0
+        self._page: str | None = None
+        self._timeline = Timeline(job.folder.path / TIMELINE_FILE)
 
     async def run(self, observe: Observer) -> Result:
         """Run to the end, drawing with `observe` all the while.
@@ -101,8 +108,9 @@ class Lifecycle:
         self._starting = asyncio.current_task()
         try:
             await asyncio.to_thread(forget_ended, self._job.folder.path)
-            async with self._served(), assembled(self._job, self._report) as engine:
-                self._starting, self._engine = None, engine
+            await asyncio.to_thread(self._timeline.load)
+            async with self._served() as address, assembled(self._job, self._report) as engine:
+                self._starting, self._engine, self._page = None, engine, address.page()
                 return await self._work(engine)
         except asyncio.CancelledError:
             if self._starting is None or self._ending is not Ending.STOPPED:
@@ -124,6 +132,7 @@ class Lifecycle:
             engine=lambda: self._engine,
             move=self._move,
             health=self._vitals.health,
+            timeline=self._timeline.after,
             wal=job.folder.database.with_name(f"{job.folder.database.name}-wal"),
         )
         return api.serve(place, Control(levers))
@@ -143,13 +152,15 @@ class Lifecycle:
 
     async def _work(self, engine: Engine) -> Result:
         self._phase = Phase.RUNNING
+        if self._page is not None:
+            log.info("page: %s (star-agents page %s prints it with its token)", self._page, self._job.folder.path)
         self._report(f"running: {engine.seeds_total - engine.seeds_done} seeds to go")
         self._vitals.notifier.ready(self._message)
         async with asyncio.TaskGroup() as group:
             kept_up = (replicas.supervise(engine.fleet.gates(replicas.name)) for replicas in engine.servers)
             room = watch_room(self._job.folder.path, lambda room: self._on_room(engine, room))
-            own = (self._watch(engine), self._watch_purse(engine), engine.keep_store_small(), room)
-            watches = [*own, engine.sizer.run(), *kept_up]
+            own = (self._watch(engine), self._watch_purse(engine), self._timeline.keep(self.status), room)
+            watches = [*own, engine.keep_store_small(), engine.sizer.run(), *kept_up]
             if engine.follower is not None:
                 watches.append(engine.follower.run())
             watchers = [group.create_task(watch, name="watch") for watch in watches]
@@ -160,6 +171,7 @@ class Lifecycle:
         self._phase = Phase.FINISHED
         exported = await engine.export()
         await engine.look_up_spend()
+        await self._timeline.note(self.status())
         if ending is Ending.BUDGET:
             self._report(out_of_budget(engine.purse.budget))
         await asyncio.to_thread(write_ended, self._job.folder.path, ending)
@@ -197,7 +209,7 @@ class Lifecycle:
             elapsed_s=clock.now() - self._began_at,
             seeds_per_s=self._seeds_per_s,
         )
-        return replace(shown, ending=self._ended)
+        return replace(shown, ending=self._ended, page=self._page)
 
     def _report(self, message: str) -> None:
         self._message = message
@@ -206,6 +218,9 @@ class Lifecycle:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        if not self._takes_signals:
+            yield
+            return
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)

@@ -1,6 +1,7 @@
 """Taking a snapshot of a run: reading only, cheap enough for four a second."""
 
 from collections import deque
+from dataclasses import replace
 
 from star_agents.core.records import (
     Candidate,
@@ -19,6 +20,9 @@ from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
 
 MIN_MARKS = 2
+RECENT_CHARS = 400
+"""Characters of each text of a recent row."""
+
 RATE_WINDOW_S = 30.0
 """The rate shown is that of the last half minute; the ETA follows from it."""
 
@@ -40,7 +44,7 @@ def picture(
         seeds_kept=engine.seeds_kept,
         seeds_in_flight=engine.board.in_flight,
         seeds_per_s=seeds_per_s,
-        eta_s=left / seeds_per_s if seeds_per_s > 0 else None,
+        eta_s=eta(phase, left=left, in_flight=engine.board.in_flight, seeds_per_s=seeds_per_s),
         weights_version=engine.board.weights.version,
         channels=engine.graph.statistics(),
         endpoints=engine.fleet.snapshot(),
@@ -49,12 +53,25 @@ def picture(
         pairs=pair_lines(engine.evolver.tally, engine.weights_at_start, engine.board.weights),
         events=dict(engine.evolver.tally.events),
         last=_last_row(engine.evolver.last) if engine.evolver.last is not None else None,
+        recent=tuple(_clipped(_last_row(graded)) for graded in reversed(engine.evolver.recent)),
         bill=engine.bill(),
         judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
         changes=tuple(map(pool_change, engine.changes)),
         seeds_fed=engine.source.num_fed,
     )
+
+
+def eta(phase: Phase, *, left: int, in_flight: int, seeds_per_s: float) -> float | None:
+    """Seconds to the end at the rate of late; None where nobody can tell: while it waits, is held, or has no rate.
+
+    A run that drains takes in no more: what is in flight is all that is left of it.
+    """
+    if phase is Phase.DRAINING:
+        left = in_flight
+    elif phase is not Phase.RUNNING:
+        return None
+    return left / seeds_per_s if left > 0 and seeds_per_s > 0 else None
 
 
 def resting_picture(folder: RunFolder) -> RunStatus:
@@ -134,6 +151,16 @@ def pool_change(epoch: Epoch) -> PoolChange:
 
 def _by_name(weights: PairWeights) -> dict[str, float]:
     return {str(pair): p for pair, p in zip(weights.pairs, weights.p, strict=True)}
+
+
+def _clipped(row: LastRow) -> LastRow:
+    """A row of which as much is left as a screen shows: snapshots go over a wire several times a second."""
+    return replace(
+        row,
+        seed_instruction=row.seed_instruction[:RECENT_CHARS],
+        instruction=row.instruction[:RECENT_CHARS],
+        response=row.response[:RECENT_CHARS],
+    )
 
 
 def _last_row(graded: Graded) -> LastRow:

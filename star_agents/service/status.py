@@ -99,6 +99,8 @@ class RunStatus:
     pairs: tuple[PairStatus, ...] = ()
     events: Mapping[str, int] = field(default_factory=dict)
     last: LastRow | None = None
+    recent: tuple[LastRow, ...] = ()
+    """The newest rows that were kept, newest first."""
     bill: Bill | None = None
     """What the run has cost, over all starts."""
     budget: BudgetStatus | None = None
@@ -108,5 +110,7 @@ class RunStatus:
     """Why it ended; None while it has not."""
     seeds_fed: int = 0
     """Rows that were fed to it, over all starts."""
+    page: str | None = None
+    """Where a browser finds the page, without its token; None where no port is open."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""

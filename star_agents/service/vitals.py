@@ -20,7 +20,8 @@ OVERRUN_S = 30.0
 class Vitals:
     """One for a start; `logs` is where stacks are written to."""
 
-    def __init__(self, logs: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, logs: Path, environ: Mapping[str, str], *, takes_signals: bool = True) -> None:
+        self._takes_signals = takes_signals
         self.watchdog = Watchdog(logs)
         self.notifier = Notifier(environ)
         self.probe = LagProbe(self._beat)
@@ -31,7 +32,8 @@ class Vitals:
     async def taken(self) -> AsyncIterator[None]:
         """Take the pulse while the block lasts; SIGUSR1 writes every stack down."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, self.dump, "SIGUSR1")
+        if self._takes_signals:
+            loop.add_signal_handler(signal.SIGUSR1, self.dump, "SIGUSR1")
         try:
             with self.watchdog.watching():
                 async with asyncio.TaskGroup() as group:
@@ -41,7 +43,8 @@ class Vitals:
                     finally:
                         probing.cancel()
         finally:
-            loop.remove_signal_handler(signal.SIGUSR1)
+            if self._takes_signals:
+                loop.remove_signal_handler(signal.SIGUSR1)
             self.notifier.close()
 
     def dump(self, why: str) -> None:

@@ -59,9 +59,19 @@ class _Ending:
     probe: Probe | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The figures of a finished seed, without its texts: a part of the same body, which is much cheaper to read."""
+
+    scores: Mapping[int, Scores]
+    verdicts: Mapping[int, Verdict]
+    selection: Selection
+
+
 _PLAN = TypeAdapter(Plan)
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Completion | Failure)
 _ENDING = TypeAdapter(_Ending)
+_SCORED = TypeAdapter(Scored)
 _TALLY = TypeAdapter(Tally)
 _EPOCH = TypeAdapter(Epoch)
 _MANIFEST = TypeAdapter(Manifest)
@@ -114,6 +124,11 @@ def read_graded(row: str, crc: int, body: bytes, plan: Plan) -> Graded:
     ending = _unpack(_ENDING, row, crc, body)
     settled = Settled(plan, ending.outcomes)
     return Graded(settled, ending.scores, ending.verdicts, ending.grades, ending.selection, ending.probe)
+
+
+def read_scored(row: str, crc: int, body: bytes) -> Scored:
+    """The figures of the finished seed that `Packer.graded` stored."""
+    return _unpack(_SCORED, row, crc, body)
 
 
 def read_tally(row: str, crc: int, body: bytes) -> Tally:

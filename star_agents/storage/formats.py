@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Cell = str | int | float | bool | None
 
-ExportFormat = Literal["messages", "alpaca", "sharegpt", "parquet"]
+ExportFormat = Literal["messages", "alpaca", "sharegpt", "parquet", "datasets", "dpo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,22 @@ def as_sharegpt(example: Example) -> dict[str, Any]:
     return {"id": str(example.metadata["seed"]), "conversations": turns, "metadata": example.metadata}
 
 
+def as_preference(winner: Example, loser: Example) -> dict[str, Any]:
+    """TRL's conversational preference format with an explicit prompt: the winner's question and two answers to it."""
+    return {
+        "prompt": [{"role": "user", "content": winner.question}],
+        "chosen": [{"role": "assistant", "content": winner.response}],
+        "rejected": [{"role": "assistant", "content": loser.response}],
+        "metadata": winner.metadata,
+        "rejected_metadata": loser.metadata,
+    }
+
+
 SHAPES: dict[ExportFormat, Callable[[Example], dict[str, Any]]] = {
     "messages": as_messages,
     "alpaca": as_alpaca,
     "sharegpt": as_sharegpt,
     "parquet": as_messages,
+    "datasets": as_messages,
 }
-"""The shape of a row in each format; Parquet holds rows of the messages shape."""
+"""The shape of a row in each format that has one example a row; tables hold rows of the messages shape."""

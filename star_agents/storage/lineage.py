@@ -1,4 +1,4 @@
-"""What a finished seed gives to a data set, and where every text of it came from. Pure."""
+"""The examples that a finished seed holds, and where every text of it came from. Pure."""
 
 from star_agents.core.calls import Purpose
 from star_agents.core.records import (
@@ -51,18 +51,6 @@ def losers(row: FinishedRow) -> list[Example]:
     """The candidates that the selection did not take, in slot order."""
     winner = row.graded.selection.slot
     return [_example(row, candidate) for candidate in _candidates(row) if candidate.slot != winner]
-
-
-def dropped(row: FinishedRow) -> dict[str, Cell]:
-    """Which seed left no row, and why."""
-    selection = row.graded.selection
-    seed = row.graded.settled.plan.seed
-    return {
-        "seed": seed.number,
-        "source_id": seed.source_id or "",
-        "reason": selection.reason or "",
-        "pi": selection.pi,
-    }
 
 
 def _candidates(row: FinishedRow) -> tuple[Candidate, ...]:

@@ -5,6 +5,7 @@ leaves the old file in its place, and what it leaves aside is swept by the next 
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,4 +54,7 @@ def sweep(folder: Path) -> None:
     for leftover in folder.glob(f"{_ASIDE}-*"):
         pid = leftover.name.split("-")[1]
         if not Path("/proc", pid).exists():
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)

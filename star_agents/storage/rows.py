@@ -6,7 +6,7 @@ it stood when it began, and the WAL is never pinned. Rows may leave SQLite for a
 tables also looks which shards there are by then, so that none is missed and none comes twice.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -80,8 +80,12 @@ class _Stored(NamedTuple):
     calls: tuple[Call, ...]
 
 
-def iter_rows(path: Path, *, order: Order = "seed", after: int = -1) -> Iterator[FinishedRow]:
+def iter_rows(
+    path: Path, *, order: Order = "seed", after: int = -1, wanted: Callable[[int], bool] = lambda _: True
+) -> Iterator[FinishedRow]:
     """Every finished row after a seed number, or in commit order after a sequence number; a page in memory.
+
+    Rows whose seed number is not `wanted` are passed over without looking into them.
 
     Raises:
         StoreError: the database cannot be read, or a row is damaged; it names the row.
@@ -90,7 +94,8 @@ def iter_rows(path: Path, *, order: Order = "seed", after: int = -1) -> Iterator
         last = connection.execute("SELECT ifnull(max(seq), 0) FROM log").get  # the newest never leave
         source = _Source(connection, shards.folder_of(path), "seed" if order == "seed" else "seq", last)
         for stored in _by_seed(source, after) if order == "seed" else _by_commit(source, after):
-            yield _finished(stored)
+            if wanted(stored.seed):
+                yield _finished(stored)
 
 
 def _finished(stored: _Stored) -> FinishedRow:

@@ -1,4 +1,4 @@
-"""Where exported rows go: JSON lines, a JSON array, or Parquet. The same rows give the same bytes."""
+"""Where exported rows go: JSON lines, a JSON array, Parquet or Arrow. The same rows give the same bytes."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -9,8 +9,8 @@ import orjson
 from star_agents.storage.formats import ExportFormat
 from star_agents.storage.lineage import METADATA
 
-PARQUET_ROWS = 1024
-"""Rows of one Parquet row group, and all that is held at once."""
+GROUP_ROWS = 1024
+"""Rows of one group of a table, and all that is held at once."""
 
 
 class Sink(Protocol):
@@ -64,20 +64,18 @@ class ArraySink(_Plain):
         self._stream.write(b"[]\n" if self._lead == b"[\n" else b"\n]\n")
 
 
-class ParquetSink:
-    """Row groups of a fixed schema, so that a column of nulls is still a column of numbers."""
+class _TableSink:
+    """Groups of rows of a fixed schema, so that a column of nulls is still a column of numbers."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        from pyarrow import parquet
-
-        self._schema = _schema()
-        self._writer = parquet.ParquetWriter(stream, self._schema, compression="zstd")
+    def __init__(self, writer: Any, schema: Any) -> None:  # noqa: ANN401  # pyarrow is untyped
+        self._schema = schema
+        self._writer = writer
         self._rows: list[dict[str, Any]] = []
 
     def write(self, row: dict[str, Any]) -> None:
         """Take one row."""
         self._rows.append(row)
-        if len(self._rows) == PARQUET_ROWS:
+        if len(self._rows) == GROUP_ROWS:
             self._flush()
 
     def __enter__(self) -> Self:
@@ -95,13 +93,35 @@ class ParquetSink:
         self._rows = []
 
 
+class ParquetSink(_TableSink):
+    """A Parquet file."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        from pyarrow import parquet
+
+        schema = _schema()
+        super().__init__(parquet.ParquetWriter(stream, schema, compression="zstd"), schema)
+
+
+class ArrowSink(_TableSink):
+    """An Arrow stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        import pyarrow as pa
+
+        schema = _schema()
+        super().__init__(pa.ipc.new_stream(stream, schema), schema)
+
+
 SINKS: dict[ExportFormat, tuple[str, Callable[[BinaryIO], Sink]]] = {
     "messages": ("train.jsonl", LinesSink),
     "alpaca": ("train.json", ArraySink),
     "sharegpt": ("train.json", ArraySink),
     "parquet": ("train.parquet", ParquetSink),
+    "datasets": ("train", ArrowSink),
+    "dpo": ("train.jsonl", LinesSink),
 }
-"""The name of the data file in each format, and what writes it."""
+"""The name of the data file in each format, and what writes it; of `datasets` it is a folder (`arrow_folder`)."""
 
 
 def _schema() -> Any:  # noqa: ANN401  # pyarrow is untyped

@@ -10,7 +10,10 @@ from star_agents.storage.codec import read_floats
 from star_agents.storage.database import reader
 from star_agents.storage.recovery import stored_epochs, stored_manifest
 
-_VERSIONS = "SELECT version, applied_seq, crc32, p, state FROM policy WHERE version > ? ORDER BY version LIMIT ?"
+_VERSIONS = (
+    "SELECT version, applied_seq, crc32, p, state FROM policy "
+    "WHERE version > ? AND version % ? = 0 ORDER BY version LIMIT ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +24,18 @@ class Version:
     weights: PairWeights
 
 
-def read_history(path: Path, *, after: int = 0, limit: int = 1000) -> tuple[Version, ...]:
-    """The versions after one, at most `limit`, oldest first. Blocks.
+def read_history(path: Path, *, after: int = 0, limit: int = 1000, step: int = 1) -> tuple[Version, ...]:
+    """The versions after one that `step` divides, at most `limit`, oldest first. Blocks.
 
     Raises:
         StoreError: the database cannot be read, or a version is damaged.
     """
-    return tuple(_versions(path, after, limit))
+    return tuple(_versions(path, after, limit, step))
 
 
-def _versions(path: Path, after: int, limit: int) -> Iterator[Version]:
+def _versions(path: Path, after: int, limit: int, step: int) -> Iterator[Version]:
     with reader(path) as connection:
         pairs, epochs = stored_manifest(connection).pairs, stored_epochs(connection)
-        for version, applied_seq, crc, *blobs in connection.execute(_VERSIONS, (after, limit)):
+        for version, applied_seq, crc, *blobs in connection.execute(_VERSIONS, (after, step, limit)):
             p, state = read_floats(f"policy of version {version}", crc, *blobs)
             yield Version(applied_seq, PairWeights(version, pairs_at(pairs, epochs, version), p, state))

@@ -57,6 +57,14 @@ class Endpoint:
         return list(read_journal(self.journal))
 
 
+def recorded(run_dir: Path) -> int:
+    """Replies that are in the store of a run."""
+    if not RunFolder(run_dir).is_begun():
+        return 0
+    with reader(RunFolder(run_dir).database) as connection:
+        return len(connection.execute("SELECT 1 FROM reply").fetchall())
+
+
 @contextmanager
 def mock_endpoint(folder: Path, *arguments: str) -> Iterator[Endpoint]:
     """Start `star-agents mock-server` and stop it in the end."""
@@ -152,7 +160,7 @@ class Run:
 
         That is counted before anything is started again.
         """
-        before, recorded = len(self.endpoint.entries()), self._recorded()
+        before, replies = len(self.endpoint.entries()), recorded(self.run_dir)
         requests = self.endpoint.sends().total()
         process = self.start()
         wait_for(
@@ -162,20 +170,13 @@ class Run:
         assert process.poll() is None, self.output()
         process.kill()
         process.wait()
-        return self._in_flight(self.endpoint.entries()[before:], self._recorded() - recorded)
+        return self._in_flight(self.endpoint.entries()[before:], recorded(self.run_dir) - replies)
 
     def _in_flight(self, entries: list[Entry], recorded: int) -> InFlight:
         """From what the endpoint saw of one start, and how many replies that start recorded."""
         asked = {entry.fingerprint for entry in entries if entry.event == "request"}
         answered = {entry.fingerprint for entry in entries if entry.event == "reply"} & asked
         return InFlight(len(asked - answered), len(answered) - recorded)
-
-    def _recorded(self) -> int:
-        """Replies that are in the store."""
-        if not RunFolder(self.run_dir).is_begun():
-            return 0
-        with reader(RunFolder(self.run_dir).database) as connection:
-            return len(connection.execute("SELECT 1 FROM reply").fetchall())
 
     def rows(self) -> list[dict[str, Any]]:
         """The exported data set."""

@@ -14,7 +14,7 @@ import yaml
 
 from star_agents.endpoints.servers.orphans import find
 from star_agents.storage.recovery import read_standing
-from tests.process.harness import wait_for
+from tests.process.harness import recorded, wait_for
 
 ROOT = Path(__file__).parents[2]
 NUM_SEEDS = 6
@@ -58,10 +58,12 @@ def test_a_server_that_dies_costs_time_and_no_seed(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "star_agents", "serve-run", str(file), "--limit", "3"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
-        wait_for((tmp_path / "run" / "service.json").exists, "the run")
-        for process in find(tmp_path / "run"):
+        wait_for(lambda: recorded(tmp_path / "run") > 0, "the first reply")
+        servers = find(tmp_path / "run")
+        for process in servers:
             os.kill(process.pid, signal.SIGKILL)
         _, said = run.communicate(timeout=400)
+    assert servers
     assert run.returncode == 0, said
     assert "model server smol: " in said
     assert "once more in" in said

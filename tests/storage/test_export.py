@@ -11,7 +11,7 @@ from star_agents.core.calls import Completion, Purpose
 from star_agents.core.errors import StoreError
 from star_agents.core.records import RowSource
 from star_agents.storage import export as export_module
-from star_agents.storage import lineage
+from star_agents.storage import lineage, picks
 from star_agents.storage.export import export
 from star_agents.storage.formats import Example, ExportFormat
 from star_agents.storage.lineage import METADATA
@@ -23,6 +23,7 @@ from tests.loops import run_real
 from tests.storage.examples import MANIFEST, asked, completion, failure, plan, update
 
 FORMATS: tuple[ExportFormat, ...] = ("messages", "alpaca", "sharegpt", "parquet")
+"""Those of one file a split; the others have tests of their own."""
 
 
 def local(text: str) -> Completion:
@@ -65,7 +66,7 @@ def test_rows_are_what_the_selection_took_in_seed_order(database: Path, tmp_path
     ]
     assert [row["metadata"]["source"] for row in rows] == ["base", "seed", "candidate"]
     assert json_lines(tmp_path / "dropped.jsonl") == [
-        {"seed": 0, "source_id": "id-0", "reason": "min_score", "pi": None}
+        {"seed": 0, "source_id": "id-0", "reason": "min_score", "pi": None, "detail": ""}
     ]
     assert (exported.contents.rows, exported.contents.dropped) == (3, 1)
     assert not (tmp_path / "candidates.jsonl").exists()
@@ -163,7 +164,7 @@ def test_a_column_unknown_for_ten_megabytes_still_loads(tmp_path: Path, monkeypa
     run_real(write(tmp_path / "run.db"))
     base, seed, candidate = (row for row in iter_rows(tmp_path / "run.db") if row.seq != 4)
     monkeypatch.setattr(export_module, "iter_rows", lambda _: iter([*[seed] * 14, candidate, base]))
-    monkeypatch.setattr(export_module, "selected", _long)
+    monkeypatch.setattr(picks, "selected", _long)
     export(tmp_path / "run.db", tmp_path / "out", row_format="messages")
     loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded[13]["metadata"]["pi"] is None

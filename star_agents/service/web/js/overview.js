@@ -1,0 +1,72 @@
+// The head of the page and the tiles: where the run is, how fast it goes, when it will be done, what it has cost.
+
+import { byId, el, replace, say } from "./dom.js";
+import { brief, count, lasting, share, usd } from "./format.js";
+
+const LOOKS = { running: "good", paused: "warn", draining: "warn", starting: "soft", finished: "good" };
+
+export function showHead(status) {
+  say(byId("name"), status.name);
+  document.title = `${status.phase} · ${status.name}`;
+  showPhase(status.phase);
+  const { seeds_done: done, seeds_total: total } = status;
+  const bar = byId("progress");
+  bar.max = Math.max(total, 1);
+  bar.value = done;
+  // Never 100 % while something is waited for.
+  const part = total ? Math.min(Math.floor((1000 * done) / total) / 10, done < total ? 99.9 : 100) : null;
+  const left = typeof status.eta_s === "number" ? ` · ${lasting(status.eta_s)} left` : "";
+  say(
+    byId("progress-text"),
+    `${count(done)} of ${count(total)} seeds${part === null ? "" : ` · ${part.toFixed(1)} %`}${left}`,
+  );
+}
+
+export function showPhase(phase, look = LOOKS[phase] ?? "soft") {
+  const badge = byId("phase");
+  say(badge, phase);
+  badge.className = `badge ${look}`;
+}
+
+export function showTiles(status) {
+  const { bill, scorer, endpoints, judging } = status;
+  const written = endpoints.reduce((sum, one) => sum + one.tokens_per_s, 0);
+  const paused = endpoints.filter((one) => one.state !== "ok").length;
+  const kept = status.seeds_done ? status.seeds_kept / status.seeds_done : null;
+  const improved = status.events["row.candidate"] ?? 0;
+  replace(
+    byId("tiles"),
+    tile("seeds / s", brief(status.seeds_per_s), `${count(status.seeds_in_flight)} in flight`),
+    tile(
+      "tokens written / s",
+      brief(written),
+      `${count(endpoints.reduce((sum, one) => sum + one.in_flight, 0))} calls in flight`,
+    ),
+    tile(
+      "spent",
+      bill ? usd(bill.total.usd, bill.total.is_at_least) : "–",
+      bill ? `${brief(bill.total.input_tokens + bill.total.output_tokens + bill.total.wasted_tokens)} tokens` : "",
+    ),
+    tile("rows improved", share(status.seeds_done ? improved / status.seeds_done : null), `${share(kept)} kept`),
+    tile("judge spared", share(judging?.spared_share ?? null), `${count(judging?.asked ?? null)} asked`),
+    tile(
+      "scorer",
+      scorer ? `${count(scorer.busy)} of ${count(scorer.workers)} busy` : "–",
+      scorer ? `${brief(scorer.tokens_per_s)} tokens / s` : "",
+    ),
+    tile(
+      "endpoints",
+      `${count(endpoints.length - paused)} of ${count(endpoints.length)} ok`,
+      `this start ${lasting(status.elapsed_s)}`,
+    ),
+  );
+}
+
+const tile = (name, value, more) =>
+  el(
+    "div",
+    { className: "tile" },
+    el("p", { className: "name" }, name),
+    el("p", { className: "value" }, value),
+    el("p", { className: "more" }, more),
+  );
