@@ -122,21 +122,19 @@ def rows_of(stopped: Sequence[Stopped], held: Whole, *, most_again: int) -> Iter
 
 
 def is_early(one: Stopped) -> bool:
-    """The signal came before the program had said a word, and did what a signal does to any program."""
-    return not one.moment.is_running and not one.said.strip() and -one.code in one.moment.numbers
+    """The signal came before the program had said a word of its own, and did what a signal does to any program."""
+    by_signal = {code for number in one.moment.numbers for code in (-number, 128 + number)}
+    return not one.moment.is_running and one.code in by_signal and "star_agents" not in one.said
 
 
 def codes(one: Stopped) -> set[int]:
     """Codes that are right: a run that ended before the second signal came has ended well.
 
-    Before Python has come to our first line a signal does what the system says; nothing has begun then.
+    A second signal that comes after the run, while the process leaves, does what the system says: a shell reads the
+    same 143 or 130 from both.
     """
     right = {CODES[tuple(one.moment.numbers)]}
-    if len(one.moment.numbers) == 2:
-        right.add(0)
-    if not one.said:
-        right.add(-one.moment.numbers[0])
-    return right
+    return right | {0, -one.moment.numbers[-1]} if len(one.moment.numbers) == 2 else right
 
 
 def row(what: str, count: int, figure: str, is_met: bool, detail: str) -> Row:  # noqa: FBT001  # a cell of the line
