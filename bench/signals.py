@@ -99,10 +99,10 @@ def rows_of(stopped: Sequence[Stopped], held: Whole, *, most_again: int) -> Iter
     once = [one for one in stopped if len(one.moment.numbers) == 1 and KILL not in one.moment.numbers]
     twice = [one for one in stopped if len(one.moment.numbers) == 2]
     killed = [one for one in stopped if KILL in one.moment.numbers]
-    odd = [one for one in stopped if one.code not in codes(one) or "Traceback" in one.said]
-    yield row(
-        "exit codes", len(stopped) - len(killed), f"{len(odd)} odd, no traceback", not odd, "; ".join(map(line, odd))
-    )
+    early = sum(is_early(one) for one in (*once, *twice))
+    odd = [one for one in stopped if (one.code not in codes(one) and not is_early(one)) or "Traceback" in one.said]
+    told = f"{len(odd)} odd or with a traceback; {early} before there were handlers, ended by the signal itself"
+    yield row("exit codes", len(stopped) - len(killed), told, not odd, "; ".join(map(line, odd)))
     drained = [one.draining_s for one in (*once, *twice) if one.draining_s is not None]
     late = sum(seconds > INTAKE_S for seconds in drained)
     more = sum((one.planned or 0) > (one.planned_at_stop or 0) for one in (*once, *twice))
@@ -121,17 +121,20 @@ def rows_of(stopped: Sequence[Stopped], held: Whole, *, most_again: int) -> Iter
     yield row("data", len(stopped), str(held), is_whole, f"0, 0; at most {most_again} bought twice")
 
 
+def is_early(one: Stopped) -> bool:
+    """The signal came before the program had said a word of its own, and did what a signal does to any program."""
+    by_signal = {code for number in one.moment.numbers for code in (-number, 128 + number)}
+    return not one.moment.is_running and one.code in by_signal and "star_agents" not in one.said
+
+
 def codes(one: Stopped) -> set[int]:
     """Codes that are right: a run that ended before the second signal came has ended well.
 
-    Before Python has come to our first line a signal does what the system says; nothing has begun then.
+    A second signal that comes after the run, while the process leaves, does what the system says: a shell reads the
+    same 143 or 130 from both.
     """
     right = {CODES[tuple(one.moment.numbers)]}
-    if len(one.moment.numbers) == 2:
-        right.add(0)
-    if not one.said:
-        right.add(-one.moment.numbers[0])
-    return right
+    return right | {0, -one.moment.numbers[-1]} if len(one.moment.numbers) == 2 else right
 
 
 def row(what: str, count: int, figure: str, is_met: bool, detail: str) -> Row:  # noqa: FBT001  # a cell of the line

@@ -31,6 +31,7 @@ from star_agents.scoring.settings import ScoringSettings
 from star_agents.scoring.zoo import resolve
 from star_agents.service import wiring
 from star_agents.service.bill import spent_on
+from star_agents.service.ended import forget_ended
 from star_agents.service.engine import Engine, seeds_by_source
 from star_agents.service.feed import FedSeeds
 from star_agents.service.follow import Follower
@@ -68,6 +69,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     report(CHECKING)
     inputs = await gather_inputs(settings, job.environ)
     inputs = await asyncio.to_thread(check_folder, job, inputs)
+    await asyncio.to_thread(forget_ended, job.folder.path)  # not before: a start that is refused changes nothing
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
         recovered = await store.load(capacity=settings.memory.capacity)
         check_open(recovered.open_plans, inputs.agents)

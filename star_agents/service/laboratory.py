@@ -70,7 +70,7 @@ class LaboratorySection(Section):
 
     seeds: Positive = 5000
     points: Positive = 100
-    clusters: Positive = 4
+    clusters: Annotated[int, Field(gt=0, le=1000)] = 4
     cluster_spread: Spread = 0.1
     noise: Spread = 0.1
     seed_quality: Probability = 0.5

@@ -24,7 +24,7 @@ from star_agents.service.bill import out_of_budget
 from star_agents.service.causes import leading
 from star_agents.service.collector import rare_collections
 from star_agents.service.control import Control, Levers
-from star_agents.service.ended import forget_ended, write_ended
+from star_agents.service.ended import write_ended
 from star_agents.service.engine import Engine
 from star_agents.service.intake import Intake
 from star_agents.service.job import Job
@@ -107,7 +107,6 @@ class Lifecycle:
         """Start, work and export; a stop during the start is an ending too."""
         self._starting = asyncio.current_task()
         try:
-            await asyncio.to_thread(forget_ended, self._job.folder.path)
             await asyncio.to_thread(self._timeline.load)
             async with self._served() as address, assembled(self._job, self._report) as engine:
                 self._starting, self._engine, self._page = None, engine, address.page()

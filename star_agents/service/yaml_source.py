@@ -68,7 +68,10 @@ def parse_yaml(text: str, name: str) -> YamlSource:
     Raises:
         ConfigError: the text is not YAML.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:  # a character that no text has
+        raise ConfigError(f"{name}: not valid YAML: {error}") from None
     try:
         node = loader.get_single_node()
         builder = _Builder(loader, YamlSource(name, {}))

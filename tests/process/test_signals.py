@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from star_agents.service.ended import read_ended
+from star_agents.service.status import Ending
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_spend
 from tests.process.harness import NUM_SEEDS, PATIENCE_S, ROOT, Run, mock_endpoint, tiny_models, wait_for
@@ -82,12 +84,14 @@ def test_a_finished_run_is_not_begun_again(tmp_path: Path) -> None:
         refused = star_agents("serve-run", str(run.config()))
         assert refused.returncode == 73
         assert "5 of 5 seeds done): add --resume" in refused.stderr
+        assert read_ended(run.run_dir) is Ending.COMPLETE  # whoever follows the rows still learns that they are all
         run.finish()
     assert (run.rows(), endpoint.sends()) == (rows, calls)
     changed = Run(tmp_path, endpoint, run.models, {"seeds": {"limit": 5}, "evolution": {"rate": 0.5}}, starts=1)
     refused = star_agents("serve-run", str(changed.config()), "--resume")
     assert refused.returncode == 78
     assert 'evolution.rate: was "auto", is 0.5' in refused.stderr
+    assert read_ended(run.run_dir) is Ending.COMPLETE
 
 
 def test_a_start_that_failed_is_no_run(tmp_path: Path) -> None:
