@@ -148,8 +148,11 @@ _TURN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _TAG = re.compile(
-    r"[<\uff1c\u2039](?=\s{0,3}/?\s{0,3}(?:question|answer|instruction)(?:[ _\u00a0][ab]\b|[ \u00a0][0-9a-f]{6}|>))",
-    re.IGNORECASE,
+    r"""
+      [<\uff1c\u2039] (?= \s{0,3} /? \s{0,3} (?:question|answer|instruction)
+        (?: [ _\u00a0][ab]\b | [ \u00a0][0-9a-f]{6} | (?![a-z]) [^<>\uff1c\uff1e\n]{0,80} [>\uff1e] ) )  # any label
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _BRACKETS = re.compile(r"\[(?=\[\s?(?:a|b|c|tie|\d{1,2})\s?\]\])", re.IGNORECASE)
 _VERDICT = re.compile(r"\b(verdict\W{0,6}?)(?=\s?[:=]\W{0,12}(?:a|b|c|tie)\b)", re.IGNORECASE)

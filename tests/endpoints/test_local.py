@@ -229,6 +229,10 @@ asyncio.run(globals()[sys.argv[1]](sys.argv[2], Path(sys.argv[3])))
 """
 
 
+NUM_PROCESSES = 2
+"""The server and its child."""
+
+
 def killed_run(kind: str, python: str, run_dir: Path) -> set[orphans.Process]:
     """Start a server in a process of its own, kill that process with SIGKILL, and return the processes it had."""
     command = [sys.executable, "-c", RUNNER, kind, python, str(run_dir)]
@@ -236,6 +240,9 @@ def killed_run(kind: str, python: str, run_dir: Path) -> set[orphans.Process]:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"up\n"
         servers = orphans.find(run_dir)
+        while len(servers) < NUM_PROCESSES:  # a process has no environment to be known by while it becomes a program
+            time.sleep(0.01)
+            servers = orphans.find(run_dir)
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
     return servers
@@ -244,7 +251,7 @@ def killed_run(kind: str, python: str, run_dir: Path) -> set[orphans.Process]:
 @pytest.mark.fault("F-49")
 def test_what_a_killed_run_left_is_swept(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
     """The next start of the same folder finds the server and its child, and ends both."""
-    assert len(killed_run("unguarded", spec.python, tmp_path)) == 2
+    assert len(killed_run("unguarded", spec.python, tmp_path)) == NUM_PROCESSES
 
     async def main() -> None:
         assert await sweep(tmp_path / "another") == 0
@@ -257,7 +264,7 @@ def test_what_a_killed_run_left_is_swept(run: Run, spec: LocalServerSpec, tmp_pa
 @pytest.mark.fault("F-49")
 def test_a_server_clears_its_own_place(spec: LocalServerSpec, tmp_path: Path) -> None:
     """Even where nobody swept before."""
-    assert len(killed_run("unguarded", spec.python, tmp_path)) == 2
+    assert len(killed_run("unguarded", spec.python, tmp_path)) == NUM_PROCESSES
 
     async def main() -> None:
         async with LocalServer(spec, tmp_path):
@@ -272,7 +279,7 @@ def test_no_server_outlives_a_run_that_is_killed(spec: LocalServerSpec, tmp_path
     """Its guard ends it with its child within seconds of the SIGKILL, with no next start; again and again."""
     for _ in range(times):
         servers = killed_run("guarded", spec.python, tmp_path)
-        assert len(servers) == 2
+        assert len(servers) == NUM_PROCESSES
         gone_by = time.monotonic() + 10.0
         while any(server.is_alive() for server in servers):
             assert time.monotonic() < gone_by

@@ -21,6 +21,7 @@ from star_agents.core.records import (
     Seed,
 )
 from star_agents.policy.fence import draw_token, fenced
+from star_agents.policy.injection import defused
 from star_agents.policy.prompts import JudgeCall, Prompts, agent_version, builtin_names
 from star_agents.policy.verdicts import Label
 
@@ -146,12 +147,24 @@ def test_no_text_holds_its_fence(first: str, second: str, chance: int) -> None:
     assert not any(token in text for text in texts)
 
 
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+@given(st.text(alphabet="abcXYZ019 .,:;!?'\"-*#()\n\té漢я"))
 def test_texts_are_not_touched(text: str) -> None:
-    """What a model wrote reaches the judge to the letter, markup and all."""
+    """What a model wrote reaches the judge to the letter."""
+    assert f">\n{text}\n</ANSWER B " in shown(text)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_no_text_is_more_than_defused(text: str) -> None:
+    """Whatever it holds: markup and verdicts are broken (tests/policy/test_attacks.py), the rest stays."""
+    assert f">\n{defused(text)}\n</ANSWER B " in shown(text)
+
+
+def shown(text: str) -> str:
+    """What the judge reads of a candidate."""
     candidate = Candidate(1, "Question?", text, "model")
-    call = Prompts({}).judge(REFERENCE, candidate, swapped=False, same_instruction=True, rng=Random(1))
-    assert f">\n{text}\n</ANSWER B " in call.messages[1].content
+    return (
+        Prompts({}).judge(REFERENCE, candidate, swapped=False, same_instruction=True, rng=Random(1)).messages[1].content
+    )
 
 
 def test_custom_prompts() -> None:
