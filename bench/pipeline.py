@@ -42,7 +42,7 @@ from star_agents.endpoints.fleet import Fleet
 from star_agents.pipeline.graph import BATCH_SEEDS
 from star_agents.scoring.pool import ScorerPool
 from star_agents.scoring.settings import ScoringSettings
-from star_agents.service.collector import rare_collections
+from star_agents.service.run.collector import rare_collections
 from star_agents.storage.store import RunStore
 
 TARGET = 1.05

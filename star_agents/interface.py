@@ -20,19 +20,19 @@ from star_agents.core.errors import ConfigError
 from star_agents.scoring.pool import ScorerPool
 from star_agents.scoring.settings import ScoringSettings
 from star_agents.scoring.zoo import pull, resolve
-from star_agents.service.bill import Bill
-from star_agents.service.blocking import interruptible
-from star_agents.service.choosing import NEEDS_LARGE, Rule, Selection, parse_top
-from star_agents.service.job import Job
-from star_agents.service.lifecycle import Lifecycle
-from star_agents.service.score_identity import ScoreSpec
-from star_agents.service.score_job import CrewedScorer, ScoreJob, run_score
-from star_agents.service.score_progress import ScoreStatus
-from star_agents.service.scoring_pass import BLOCK_ROWS
-from star_agents.service.settings import Settings
-from star_agents.service.status import Ending, RunStatus
-from star_agents.service.validation import check, load_settings
-from star_agents.service.yaml_source import YamlSource
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check, load_settings
+from star_agents.service.config.yaml_source import YamlSource
+from star_agents.service.life.lifecycle import Lifecycle
+from star_agents.service.run.blocking import interruptible
+from star_agents.service.run.job import Job
+from star_agents.service.scores.choosing import NEEDS_LARGE, Rule, Selection, parse_top
+from star_agents.service.scores.identity import ScoreSpec
+from star_agents.service.scores.job import CrewedScorer, ScoreJob, run_score
+from star_agents.service.scores.progress import ScoreStatus
+from star_agents.service.scores.scoring_pass import BLOCK_ROWS
+from star_agents.service.view.bill import Bill
+from star_agents.service.view.status import Ending, RunStatus
 from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.folder import RunFolder, hold
 from star_agents.storage.seeds import row_file

@@ -20,7 +20,7 @@ from bench.clients.stages import CALLS_PER_SEED, Wiring, manifest, run_graph
 from star_agents.core import rng
 from star_agents.core.records import Seed
 from star_agents.endpoints.fleet import Fleet
-from star_agents.service.collector import rare_collections
+from star_agents.service.run.collector import rare_collections
 from star_agents.storage.store import RunStore
 
 

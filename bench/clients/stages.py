@@ -32,8 +32,8 @@ from star_agents.policy.prompts import Prompts
 from star_agents.policy.sampling import DrawOptions
 from star_agents.policy.selection import GradeOptions, SelectOptions
 from star_agents.policy.weights import PaperRule, uniform
-from star_agents.service.sizing import MAX_BYTES, Sizer
-from star_agents.service.wiring import MAX_IN_FLIGHT
+from star_agents.service.config.wiring import MAX_BYTES, MAX_IN_FLIGHT
+from star_agents.service.run.sizing import Sizer
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.recovery import Recovered
 from star_agents.traffic.sizing import Bounds

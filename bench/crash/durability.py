@@ -15,7 +15,7 @@ from star_agents.core.ports import Store
 from star_agents.core.records import Plan, Update
 from star_agents.endpoints.fleet import Fleet
 from star_agents.endpoints.formats.wire import RawReply
-from star_agents.service.collector import rare_collections
+from star_agents.service.run.collector import rare_collections
 from star_agents.storage.store import RunStore
 
 SLOTS = 64

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from star_agents.client.connection import address_of, answered
 from star_agents.core.errors import ServiceGoneError, ServiceRefusedError
-from star_agents.service.loop_lag import BOUNDS_S
+from star_agents.service.view.loop_lag import BOUNDS_S
 
 MB = 1e6
 LAG = "star_agents_event_loop_lag_seconds_bucket"

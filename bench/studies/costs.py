@@ -15,8 +15,8 @@ from star_agents.core.rng import derive
 from star_agents.policy.credits import Credit
 from star_agents.policy.memory import MemoryBank
 from star_agents.policy.weights import uniform
-from star_agents.service.learning import rule_of
-from star_agents.service.settings import EvolutionSection
+from star_agents.service.config.learning import rule_of
+from star_agents.service.config.settings import EvolutionSection
 
 PAIRS = 1000
 BATCH_SEEDS, PAIRS_PER_SEED = 256, 5

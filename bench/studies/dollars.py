@@ -9,7 +9,7 @@ from bench.studies.plots import figure
 from bench.studies.study import FROZEN, Arm, Scale, Study, mean_of, simulate
 from star_agents.lab.outcome import Outcome
 from star_agents.lab.summary import estimate
-from star_agents.service.settings import EvolutionSection
+from star_agents.service.config.settings import EvolutionSection
 
 SEEDS = 1500
 POLICIES = "all", "lazy"

@@ -22,7 +22,7 @@ from star_agents.policy.offpolicy import Answer, Estimate, Per
 from star_agents.policy.retrace import TracedSeed
 from star_agents.policy.sampling import DrawOptions, draw
 from star_agents.policy.weights import uniform
-from star_agents.service import learning
+from star_agents.service.config import learning
 from star_agents.service.replay import ESTIMATES, Question, Recorded, replay
 
 OWN_RUNS = 100_000

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bench.studies.plots import figure
 from bench.studies.study import FROZEN, Arm, Scale, Study, gain, mean_of, simulate
 from star_agents.lab.outcome import Outcome
-from star_agents.service.settings import EvolutionSection
+from star_agents.service.config.settings import EvolutionSection
 
 SEEDS = 1500
 AGENTS = 10

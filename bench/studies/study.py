@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from star_agents.lab.outcome import Outcome
 from star_agents.lab.repeat import repeat
 from star_agents.lab.summary import Estimate, estimate
-from star_agents.service.overrides import override
-from star_agents.service.settings import Settings
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import read_yaml
+from star_agents.service.config.overrides import override
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import read_yaml
 
 CONFIG = Path(__file__).parents[2] / "configs" / "laboratory.yaml"
 FROZEN = "evolution.rate=1e-12"

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from star_agents.cli.text import plain
-from star_agents.service.bill import Bill, BillLine, BudgetStatus
+from star_agents.service.view.bill import Bill, BillLine, BudgetStatus
 from star_agents.storage.dead_letters import FailureKind
 
 _SIZES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))

@@ -12,9 +12,9 @@ from rich.text import Text
 from star_agents.cli.bills import bill_table, failure_table, spent
 from star_agents.cli.judging import judge_lines
 from star_agents.cli.text import duration, flat, number
-from star_agents.service.bottleneck import bottleneck
-from star_agents.service.lifecycle import Result
-from star_agents.service.status import Ending, PairStatus, RunStatus
+from star_agents.service.life.lifecycle import Result
+from star_agents.service.view.bottleneck import bottleneck
+from star_agents.service.view.status import Ending, PairStatus, RunStatus
 
 
 def line(status: RunStatus) -> str:

@@ -29,7 +29,7 @@ def retune(
 ) -> None:
     """Set rates, concurrency or the budget of a running run, until it ends; null takes a limit away."""
     from star_agents.client.connection import address_of, ask
-    from star_agents.service.overrides import assigned
+    from star_agents.service.config.overrides import assigned
 
     values = dict(assigned(assignment) for assignment in assignments)
     for path, value in ask(address_of(run), "POST", "/api/v1/retune", {"values": values}).items():

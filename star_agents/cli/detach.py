@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from star_agents.core.errors import StarError
 
 if TYPE_CHECKING:
-    from star_agents.service.address import Address
+    from star_agents.service.run.address import Address
 
 WAIT_S = 120.0
 """How long the process may take until its inputs are found sound; loading models comes after that."""
@@ -49,7 +49,7 @@ def launch(arguments: Sequence[str], run_dir: Path) -> Launch:
     import orjson
 
     from star_agents.core import clock
-    from star_agents.service.address import ADDRESS_FILE, write_private
+    from star_agents.service.run.address import ADDRESS_FILE, write_private
 
     logs = run_dir / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,8 +86,8 @@ def _begun(run_dir: Path, pid: int) -> "Address | None":
     """The address of the process, once its config, its folder and its seeds have been found sound."""
     from star_agents.client.connection import ask
     from star_agents.core.errors import ServiceGoneError
-    from star_agents.service.address import read_address
-    from star_agents.service.status import CHECKING
+    from star_agents.service.run.address import read_address
+    from star_agents.service.view.status import CHECKING
 
     address = read_address(run_dir)
     if address is None or address.pid != pid:

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from star_agents.service.doctor import Finding
+    from star_agents.service.doctor.checks import Finding
 
 COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
@@ -28,8 +28,8 @@ def doctor(
     from star_agents.cli.exits import findings_code
     from star_agents.cli.models import cache_dir
     from star_agents.cli.runs import existing_run
-    from star_agents.service.doctor import examined
-    from star_agents.service.doctor_plan import Wish, checks
+    from star_agents.service.doctor.checks import examined
+    from star_agents.service.doctor.plan import Wish, checks
 
     folder = None if run is None else existing_run(run)
     wish = Wish(config=config, run=folder, calls=not no_calls, cache_dir=cache_dir(), environ=os.environ)

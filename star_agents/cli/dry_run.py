@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from star_agents.service.estimate import Estimate, Expected
-    from star_agents.service.settings import Settings
+    from star_agents.service.config.settings import Settings
+    from star_agents.service.run.estimate import Estimate, Expected
 
 
 def dry_run(settings: "Settings", limit: int | None) -> None:
@@ -19,8 +19,8 @@ def dry_run(settings: "Settings", limit: int | None) -> None:
     import asyncio
     import os
 
-    from star_agents.service.estimate import estimate
-    from star_agents.service.job import gather_inputs
+    from star_agents.service.run.estimate import estimate
+    from star_agents.service.run.job import gather_inputs
 
     async def work() -> "Estimate":
         return await estimate(settings, await gather_inputs(settings, os.environ), limit=limit)

@@ -141,7 +141,7 @@ def _run(job: "ExportJob") -> "Exported":
     from star_agents.scoring.pool import EmbedderPool
     from star_agents.scoring.zoo import resolve
     from star_agents.service.export_job import embedder_of, run_export
-    from star_agents.service.stopping import SIGNALLED, StoppedError, stoppable
+    from star_agents.service.life.stopping import SIGNALLED, StoppedError, stoppable
     from star_agents.storage.recovery import read_standing
 
     model = "" if job.similarity is None else resolve(embedder_of(job.database), cache_dir())

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from star_agents.cli.bills import count
-from star_agents.service.judge_status import JudgeStatus
+from star_agents.service.view.judge_status import JudgeStatus
 
 
 def judge_lines(status: JudgeStatus) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from star_agents.service.settings import Settings
+    from star_agents.service.config.settings import Settings
 
 app = typer.Typer(help="Small models from the package index, for a first run and for tests.", no_args_is_help=True)
 

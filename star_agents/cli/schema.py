@@ -22,7 +22,7 @@ def schema(
     import orjson
 
     from star_agents.cli.reference import reference
-    from star_agents.service.settings import Settings
+    from star_agents.service.config.settings import Settings
 
     found = Settings.model_json_schema()
     if form is SchemaFormat.MARKDOWN:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from star_agents.service.choosing import Selection
-    from star_agents.service.score_job import CrewedScorer, ScoreJob
+    from star_agents.service.scores.choosing import Selection
+    from star_agents.service.scores.job import CrewedScorer, ScoreJob
 
 
 class Convention(StrEnum):
@@ -71,9 +71,9 @@ def score(
     from star_agents.cli.score_paths import check_paths, default_out, default_selected
     from star_agents.scoring.settings import ScoringSettings
     from star_agents.scoring.zoo import resolve
-    from star_agents.service.score_identity import ScoreSpec
-    from star_agents.service.score_job import ScoreJob
-    from star_agents.service.scoring_pass import BLOCK_ROWS
+    from star_agents.service.scores.identity import ScoreSpec
+    from star_agents.service.scores.job import ScoreJob
+    from star_agents.service.scores.scoring_pass import BLOCK_ROWS
 
     if large_device is not None and large is None:
         raise typer.BadParameter("names the place of a model that is not there: name it", param_hint="--large")
@@ -104,7 +104,7 @@ def score(
 
 def _selection(select: Select | None, top: str | None, min_tokens: int, *, has_large: bool) -> "Selection | None":
     """What is to be chosen, if anything."""
-    from star_agents.service.choosing import NEEDS_LARGE, Rule, Selection, parse_top
+    from star_agents.service.scores.choosing import NEEDS_LARGE, Rule, Selection, parse_top
 
     if select is None:
         if top is not None or min_tokens:
@@ -127,8 +127,8 @@ def _run(job: "ScoreJob", log_dir: Path) -> None:
 
     from star_agents.cli.score_screen import draw, print_lines, print_result, stopped
     from star_agents.scoring.pool import ScorerPool
-    from star_agents.service.score_job import run_score
-    from star_agents.service.stopping import SIGNALLED, StoppedError, stoppable
+    from star_agents.service.life.stopping import SIGNALLED, StoppedError, stoppable
+    from star_agents.service.scores.job import run_score
 
     def open_scorer() -> "AbstractAsyncContextManager[CrewedScorer]":
         quarantine = job.out.with_name(f"{job.out.name}.quarantine.jsonl")

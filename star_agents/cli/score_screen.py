@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from star_agents.cli.text import duration
-from star_agents.service.score_job import ScoreJob, ScoreResult
-from star_agents.service.score_progress import ScoreStatus
+from star_agents.service.scores.job import ScoreJob, ScoreResult
+from star_agents.service.scores.progress import ScoreStatus
 
 SCREEN_S = 0.25
 LINE_S = 10.0

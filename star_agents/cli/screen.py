@@ -19,9 +19,9 @@ from star_agents.cli.fitting import Section, fitted
 from star_agents.cli.judging import judge_lines
 from star_agents.cli.screen_tables import endpoint_section, recent_section, weight_section
 from star_agents.cli.text import cells, duration, one_line, plain, rate
-from star_agents.service.bill import Bill
-from star_agents.service.bottleneck import bottleneck
-from star_agents.service.status import Phase, RunStatus
+from star_agents.service.view.bill import Bill
+from star_agents.service.view.bottleneck import bottleneck
+from star_agents.service.view.status import Phase, RunStatus
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 4
 """In less there is no frame, and one line says it all."""

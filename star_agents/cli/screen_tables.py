@@ -13,8 +13,8 @@ from star_agents.cli.bills import count, spent
 from star_agents.cli.fitting import Section
 from star_agents.cli.text import cells, duration, number, one_line, plain, seconds
 from star_agents.endpoints.meter import EndpointStatus
-from star_agents.service.bill import BillLine
-from star_agents.service.status import LastRow, PairStatus, RunStatus
+from star_agents.service.view.bill import BillLine
+from star_agents.service.view.status import LastRow, PairStatus, RunStatus
 
 WIDE = 120
 """From so many columns on, there is one for why a limit is what it is, and rows lie beside their seeds."""

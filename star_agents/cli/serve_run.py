@@ -32,10 +32,10 @@ def serve_run(
     from star_agents.cli.models import cache_dir, models_of, pull_packaged
     from star_agents.cli.terminal import every_s, is_watched
     from star_agents.cli.watch import draw, log_lines
-    from star_agents.service.job import Job
-    from star_agents.service.lifecycle import Lifecycle
-    from star_agents.service.secret_refs import secrets_of
-    from star_agents.service.validation import load_settings
+    from star_agents.service.config.secret_refs import secrets_of
+    from star_agents.service.config.validation import load_settings
+    from star_agents.service.life.lifecycle import Lifecycle
+    from star_agents.service.run.job import Job
     from star_agents.storage.folder import RunFolder, hold
 
     settings = load_settings(config)

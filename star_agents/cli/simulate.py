@@ -34,9 +34,9 @@ def simulate(
     from star_agents.lab.repeat import repeat
     from star_agents.lab.summary import summary
     from star_agents.lab.trial import Laboratory
-    from star_agents.service.overrides import override
-    from star_agents.service.validation import check
-    from star_agents.service.yaml_source import read_yaml
+    from star_agents.service.config.overrides import override
+    from star_agents.service.config.validation import check
+    from star_agents.service.config.yaml_source import read_yaml
 
     source = read_yaml(config)
     override(source, [*(settings or []), *([] if seeds is None else [f"laboratory.seeds={seeds}"])])

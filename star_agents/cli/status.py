@@ -67,7 +67,7 @@ def _show_judging(told: dict[str, Any]) -> None:
     from pydantic import TypeAdapter
 
     from star_agents.cli.judging import judge_lines
-    from star_agents.service.judge_status import JudgeStatus
+    from star_agents.service.view.judge_status import JudgeStatus
 
     for line in judge_lines(TypeAdapter(JudgeStatus).validate_python(told["judging"])):
         typer.echo(line)
@@ -78,7 +78,7 @@ def _show_bill(told: dict[str, Any]) -> None:
     from rich.console import Console
 
     from star_agents.cli.bills import bill_table, summary
-    from star_agents.service.bill import Bill, BudgetStatus
+    from star_agents.service.view.bill import Bill, BudgetStatus
 
     bill = TypeAdapter(Bill).validate_python(told["bill"])
     budget = TypeAdapter(BudgetStatus | None).validate_python(told.get("budget"))
@@ -119,6 +119,6 @@ def _read(folder: "RunFolder") -> dict[str, Any]:
     """What the folder of a run that is not running says."""
     from dataclasses import asdict
 
-    from star_agents.service.picture import resting_picture
+    from star_agents.service.run.picture import resting_picture
 
     return asdict(resting_picture(folder))

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from star_agents.service.status import RunStatus
+    from star_agents.service.view.status import RunStatus
 
 
 def top(
@@ -29,7 +29,7 @@ def top(
     from star_agents.cli.terminal import is_watched
     from star_agents.client.connection import address_of, ask
     from star_agents.core.errors import ServiceGoneError
-    from star_agents.service.status import RunStatus
+    from star_agents.service.view.status import RunStatus
 
     console, adapter = Console(), TypeAdapter(RunStatus)
 

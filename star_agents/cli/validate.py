@@ -11,8 +11,8 @@ def validate(config: Annotated[Path, typer.Argument(help="The run's YAML file.")
     import asyncio
     import os
 
-    from star_agents.service.job import gather_inputs
-    from star_agents.service.validation import load_settings
+    from star_agents.service.config.validation import load_settings
+    from star_agents.service.run.job import gather_inputs
 
     settings = load_settings(config)
     inputs = asyncio.run(gather_inputs(settings, os.environ))

@@ -9,7 +9,7 @@ from rich.live import Live
 
 from star_agents.cli.console import line
 from star_agents.cli.screen import screen
-from star_agents.service.status import RunStatus
+from star_agents.service.view.status import RunStatus
 
 LINE_S = 10.0
 """One plain line in ten seconds, where nobody watches a screen."""

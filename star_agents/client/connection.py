@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from star_agents.core.errors import ConfigError, ServiceGoneError, ServiceRefusedError, StarError
-from star_agents.service.address import Address, read_address
+from star_agents.service.run.address import Address, read_address
 
 ASK_S = 30.0
 """A question that changes the pool waits for a batch to be committed."""

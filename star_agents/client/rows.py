@@ -15,10 +15,10 @@ import orjson
 
 from star_agents.client.connection import address_at, address_of, answered
 from star_agents.core.errors import ServiceGoneError, ServiceRefusedError
-from star_agents.service.address import Address
-from star_agents.service.ended import read_ended
-from star_agents.service.status import Ending
-from star_agents.service.tail import RowShape, lines_after
+from star_agents.service.run.address import Address
+from star_agents.service.run.ended import read_ended
+from star_agents.service.view.status import Ending
+from star_agents.service.view.tail import RowShape, lines_after
 from star_agents.storage.folder import RunFolder
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import orjson
 
 from star_agents.lab.trial import Laboratory
-from star_agents.service.settings import Settings
+from star_agents.service.config.settings import Settings
 
 
 @lru_cache(maxsize=1)

@@ -87,7 +87,7 @@ class LabEndpoints:
         return frozenset()
 
     def snapshot(self) -> list[EndpointStatus]:
-        """How busy each endpoint is, as `service.sizing` looks at it."""
+        """How busy each endpoint is, as `service.run.sizing` looks at it."""
         return [
             EndpointStatus(name=name, state="ok", limit=room.limit, in_flight=room.in_flight, waiting=room.waiting)
             for name, room in self._rooms.items()

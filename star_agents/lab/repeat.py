@@ -13,7 +13,7 @@ import orjson
 
 from star_agents.core.errors import StarError
 from star_agents.lab.outcome import Outcome
-from star_agents.service.settings import Settings
+from star_agents.service.config.settings import Settings
 
 MAX_LINE = 2**26
 """Bytes of an outcome at most: fifty points for some thousand pairs."""

@@ -22,12 +22,12 @@ from star_agents.pipeline.board import Board
 from star_agents.pipeline.graph import Graph
 from star_agents.policy.memory import MemoryBank
 from star_agents.policy.weights import uniform
-from star_agents.service import wiring
-from star_agents.service.bill import bill
-from star_agents.service.job import Inputs, laboratory_inputs
-from star_agents.service.settings import Settings
-from star_agents.service.sizing import Sizer
-from star_agents.service.stages import Ports, board_of, evolver_of, stages_of
+from star_agents.service.config import wiring
+from star_agents.service.config.settings import Settings
+from star_agents.service.run.job import Inputs, laboratory_inputs
+from star_agents.service.run.sizing import Sizer
+from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
+from star_agents.service.view.bill import bill
 
 SEED_BITS = 31
 

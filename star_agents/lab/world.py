@@ -11,8 +11,8 @@ from functools import cached_property
 from star_agents.core.calls import Purpose, Usage
 from star_agents.core.records import KEEP, Agent, AgentPair
 from star_agents.lab.chance import normal, uniforms
-from star_agents.service.job import Inputs
-from star_agents.service.laboratory import Drift, LaboratorySection, Responder, Rewriter, Writer
+from star_agents.service.config.laboratory import Drift, LaboratorySection, Responder, Rewriter, Writer
+from star_agents.service.run.job import Inputs
 
 DEFAULT_QUALITIES = 0.3, 0.75
 """Response agents of unknown quality are spread evenly between these, in the order of the config."""

@@ -13,11 +13,11 @@ import orjson
 
 from star_agents.policy.weights import uniform
 from star_agents.report.sample import SampledRow, sampled, sampler
-from star_agents.service.bill import Bill, bill, recorded_prices
-from star_agents.service.ended import read_ended
-from star_agents.service.judge_status import JudgeStatus, judge_status, recorded_swap
-from star_agents.service.picture import pair_lines
-from star_agents.service.status import Ending, PairStatus
+from star_agents.service.run.ended import read_ended
+from star_agents.service.run.picture import pair_lines
+from star_agents.service.view.bill import Bill, bill, recorded_prices
+from star_agents.service.view.judge_status import JudgeStatus, judge_status, recorded_swap
+from star_agents.service.view.status import Ending, PairStatus
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import Standing, read_standing

@@ -8,7 +8,7 @@ from star_agents.report.bias import LengthBias
 from star_agents.report.drawing import COLOURS, PANEL, RULE, STYLES, drawn, panels, short, svg
 from star_agents.report.facts import CurvePoint, Facts
 from star_agents.report.sample import Point, SampledRow
-from star_agents.service.status import PairStatus
+from star_agents.service.view.status import PairStatus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

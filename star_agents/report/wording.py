@@ -1,8 +1,8 @@
 """Numbers and states in words, the same in the page and in the summary. Pure."""
 
 from star_agents.report.facts import Facts
-from star_agents.service.bill import BillLine
-from star_agents.service.status import Ending
+from star_agents.service.view.bill import BillLine
+from star_agents.service.view.status import Ending
 
 _ENDED: dict[Ending | None, str] = {
     None: "This run has not ended: it is going on, or its last start was killed.",

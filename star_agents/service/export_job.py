@@ -13,7 +13,7 @@ import orjson
 
 from star_agents.core.errors import ConfigError
 from star_agents.core.ports import Embedder
-from star_agents.service.blocking import Look, interruptible
+from star_agents.service.run.blocking import Look, interruptible
 from star_agents.storage.export import DEFAULTS, Exported, ExportOptions, export
 from star_agents.storage.formats import ExportFormat
 from star_agents.storage.near_duplicates import embedding_sieve

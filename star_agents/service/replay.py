@@ -22,9 +22,9 @@ from star_agents.policy.offpolicy import Answer, Estimate, Estimation, KnownShar
 from star_agents.policy.retrace import Retrace, RetraceOptions, TracedSeed
 from star_agents.policy.reward_models import ClusterMeans, PairMeans, RewardModel, clusters
 from star_agents.policy.weights import UpdateRule, check_floor, uniform
-from star_agents.service import learning
-from star_agents.service.settings import EvolutionSection, Settings
-from star_agents.service.yaml_source import dotted
+from star_agents.service.config import learning
+from star_agents.service.config.settings import EvolutionSection, Settings
+from star_agents.service.config.yaml_source import dotted
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.rows import iter_rows
 

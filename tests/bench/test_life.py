@@ -4,7 +4,7 @@ import pytest
 
 from bench.life.look import lateness
 from bench.life.trend import trend
-from star_agents.service.loop_lag import BOUNDS_S
+from star_agents.service.view.loop_lag import BOUNDS_S
 
 
 def test_a_slope_is_per_hour() -> None:

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from star_agents.cli.screen import screen
 from star_agents.client.connection import ask
-from star_agents.service.address import Address
-from star_agents.service.status import RunStatus
+from star_agents.service.run.address import Address
+from star_agents.service.view.status import RunStatus
 from tests.process.harness import ROOT
 from tests.web.stage import address_when_ready, on_stage
 

@@ -11,8 +11,8 @@ from star_agents.cli.text import duration, plain
 from star_agents.core.records import RowSource
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import Channel
-from star_agents.service.bill import bill, budget_status
-from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.view.bill import bill, budget_status
+from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.spending import Account, Spend
 from star_agents.traffic.budget import Budget

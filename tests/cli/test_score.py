@@ -13,10 +13,10 @@ from rich.console import Console
 from star_agents.cli.score_paths import check_paths, default_out, default_selected
 from star_agents.cli.score_screen import draw, line, print_lines, print_result, stopped
 from star_agents.core.errors import ConfigError, SeedError
-from star_agents.service.choosing import Choice
-from star_agents.service.score_job import ScoreResult
-from star_agents.service.score_progress import Observer, ScoreStatus
-from star_agents.service.score_report import ScoreTally
+from star_agents.service.scores.choosing import Choice
+from star_agents.service.scores.job import ScoreResult
+from star_agents.service.scores.progress import Observer, ScoreStatus
+from star_agents.service.scores.summary import ScoreTally
 from tests.cli.test_bad_input import command
 from tests.loops import run_virtual
 from tests.service.score_world import make_job

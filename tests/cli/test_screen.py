@@ -15,7 +15,7 @@ from star_agents.cli.screen import percent, row_rates, screen, share_done
 from star_agents.core.records import RowSource
 from star_agents.endpoints.meter import EndpointState, EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
-from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
 from tests.cli.test_console import STATUS
 from tests.service.service_world import status as everything
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from star_agents.client import TailOptions, rows, stream_rows
 from star_agents.core.errors import ConfigError, ServiceGoneError, ServiceRefusedError
-from star_agents.service.ended import write_ended
-from star_agents.service.status import Ending
+from star_agents.service.run.ended import write_ended
+from star_agents.service.view.status import Ending
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.store import RunStore
 from tests.loops import run_real

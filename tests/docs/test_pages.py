@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from star_agents.cli.main import app
 from star_agents.cli.reference import reference
-from star_agents.service.settings import Settings
-from star_agents.service.validation import load_settings
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import load_settings
 from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, links
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]

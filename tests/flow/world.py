@@ -51,7 +51,7 @@ from star_agents.policy.prompts import Prompts
 from star_agents.policy.sampling import DrawOptions
 from star_agents.policy.selection import GradeOptions, SelectOptions
 from star_agents.policy.weights import PaperRule, UpdateRule, uniform
-from star_agents.service.intake import Intake, Outlook
+from star_agents.service.run.intake import Intake, Outlook
 from star_agents.storage.recovery import Recovered
 from star_agents.traffic.budget import Budget, Cost
 from tests.fakes.store import ListSeeds, MemoryStore

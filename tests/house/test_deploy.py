@@ -15,11 +15,11 @@ import yaml
 
 from star_agents.cli.main import app
 from star_agents.core.records import Tally
-from star_agents.service.judge_status import judge_status
-from star_agents.service.loop_lag import LagProbe
-from star_agents.service.metrics import Health, render
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.view.judge_status import judge_status
+from star_agents.service.view.loop_lag import LagProbe
+from star_agents.service.view.metrics import Health, render
 from tests.service.service_world import status
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

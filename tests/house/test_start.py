@@ -6,8 +6,8 @@ import time
 
 CONTROL_MODULES = (
     "star_agents.cli.main",
-    "star_agents.service.assembly",
-    "star_agents.service.lifecycle",
+    "star_agents.service.run.assembly",
+    "star_agents.service.life.lifecycle",
     "star_agents.scoring.pool",
     "star_agents.scoring.zoo",
 )

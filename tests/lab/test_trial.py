@@ -14,8 +14,8 @@ from star_agents.lab.outcome import Outcome
 from star_agents.lab.repeat import repeat
 from star_agents.policy import weights as learning
 from star_agents.policy.credits import credits
-from star_agents.service.learning import crediting_of, rule_of
-from star_agents.service.settings import Settings
+from star_agents.service.config.learning import crediting_of, rule_of
+from star_agents.service.config.settings import Settings
 from star_agents.storage.store import RunStore
 from tests.fakes.store import MemoryStore
 from tests.lab.worlds import laboratory

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from star_agents.lab.trial import Laboratory
-from star_agents.service.overrides import override
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import read_yaml
+from star_agents.service.config.overrides import override
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import read_yaml
 
 CONFIG = Path(__file__).parents[2] / "configs" / "laboratory.yaml"
 

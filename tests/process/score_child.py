@@ -11,8 +11,8 @@ from pathlib import Path
 from star_agents.cli.score_screen import print_lines
 from star_agents.scoring.pool import ScorerPool
 from star_agents.scoring.settings import ScoringSettings
-from star_agents.service.score_identity import ScoreSpec
-from star_agents.service.score_job import ScoreJob, run_score
+from star_agents.service.scores.identity import ScoreSpec
+from star_agents.service.scores.job import ScoreJob, run_score
 
 STUB = (sys.executable, "-m", "tests.scoring.stub_worker")
 BLOCK_ROWS = 8

@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from star_agents.client.connection import address_of
-from star_agents.service.address import Address
-from star_agents.service.api_routes import read_openapi
+from star_agents.service.api.routes import read_openapi
+from star_agents.service.run.address import Address
 from tests.process.harness import Run, mock_endpoint, tiny_models
 from tests.process.test_service import until
 

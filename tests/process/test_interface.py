@@ -14,7 +14,7 @@ import yaml
 
 import star_agents
 from star_agents.interface import settings_of
-from star_agents.service.status import Ending, RunStatus
+from star_agents.service.view.status import Ending, RunStatus
 from tests.process.harness import PATIENCE_S, ROOT, Run, mock_endpoint, tiny_models
 
 pytestmark = pytest.mark.timeout(300)

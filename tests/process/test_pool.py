@@ -15,7 +15,8 @@ from star_agents.core.records import AgentPair
 from star_agents.policy import epochs
 from star_agents.policy.credits import credits
 from star_agents.policy.weights import uniform
-from star_agents.service import learning, replay
+from star_agents.service import replay
+from star_agents.service.config import learning
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.rows import iter_rows

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.service.ended import read_ended
-from star_agents.service.status import Ending
+from star_agents.service.run.ended import read_ended
+from star_agents.service.view.status import Ending
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_spend
 from tests.process.harness import NUM_SEEDS, PATIENCE_S, ROOT, Run, mock_endpoint, tiny_models, wait_for

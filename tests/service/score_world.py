@@ -11,9 +11,9 @@ from typing import Any
 from star_agents.core.errors import ScorerError
 from star_agents.core.records import Sample, Scores
 from star_agents.scoring.settings import ScoringSettings
-from star_agents.service.score_identity import ScoreSpec
-from star_agents.service.score_job import CrewedScorer, ScoreJob, ScoreResult, run_score
-from star_agents.service.score_progress import ScoreStatus
+from star_agents.service.scores.identity import ScoreSpec
+from star_agents.service.scores.job import CrewedScorer, ScoreJob, ScoreResult, run_score
+from star_agents.service.scores.progress import ScoreStatus
 from tests.fakes.scoring import length_score
 
 

@@ -12,12 +12,12 @@ from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import Channel
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
-from star_agents.service.address import Address
-from star_agents.service.api import Place, serve
-from star_agents.service.bill import bill, budget_status
-from star_agents.service.control import Control, Levers
-from star_agents.service.status import LastRow, PairStatus, Phase, RunStatus
-from star_agents.service.vitals import Vitals
+from star_agents.service.api.control import Control, Levers
+from star_agents.service.api.server import Place, serve
+from star_agents.service.life.vitals import Vitals
+from star_agents.service.run.address import Address
+from star_agents.service.view.bill import bill, budget_status
+from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.spending import Account, Spend
 from star_agents.traffic.budget import Budget
 

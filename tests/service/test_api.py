@@ -11,9 +11,9 @@ import pytest
 
 from star_agents.client.connection import ask
 from star_agents.core.errors import PortTakenError
-from star_agents.service.address import ADDRESS_FILE, Address, read_address
-from star_agents.service.api_routes import Routes, read_openapi
-from star_agents.service.status import Phase
+from star_agents.service.api.routes import Routes, read_openapi
+from star_agents.service.run.address import ADDRESS_FILE, Address, read_address
+from star_agents.service.view.status import Phase
 from tests.loops import run_real
 from tests.service.service_world import control, get, opened
 

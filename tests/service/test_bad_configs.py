@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from star_agents.core.errors import ConfigError
-from star_agents.service.validation import check, load_settings
-from star_agents.service.yaml_source import YamlSource
+from star_agents.service.config.validation import check, load_settings
+from star_agents.service.config.yaml_source import YamlSource
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 CANARY = "sk-canary-0123456789abcdef"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.service.bill import bill, budget_status, out_of_budget, recorded_prices, spent_on
+from star_agents.service.view.bill import bill, budget_status, out_of_budget, recorded_prices, spent_on
 from star_agents.storage.spending import Account, Spend
 from star_agents.traffic.budget import PICODOLLARS, Budget, Cost
 from star_agents.traffic.price import Price

@@ -10,9 +10,9 @@ from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
-from star_agents.service.bottleneck import bottleneck, endpoint_pressure, fill
-from star_agents.service.picture import eta
-from star_agents.service.status import Phase, RunStatus
+from star_agents.service.run.picture import eta
+from star_agents.service.view.bottleneck import bottleneck, endpoint_pressure, fill
+from star_agents.service.view.status import Phase, RunStatus
 
 IDLE = PoolStatus(CrewState.READY, workers=2, busy=0, queued=0, restarts=0, samples=0, tokens=0, tokens_per_s=0.0)
 

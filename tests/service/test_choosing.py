@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.service.choosing import NEEDS_LARGE, Ranking, Rule, Selection, Top, parse_top
+from star_agents.service.scores.choosing import NEEDS_LARGE, Ranking, Rule, Selection, Top, parse_top
 
 IFDS = st.none() | st.sampled_from([0.25, 0.5, 0.5, 0.75, 1.0, 1.5]) | st.floats(0.0, 3.0)
 

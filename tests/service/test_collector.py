@@ -2,7 +2,7 @@
 
 import gc
 
-from star_agents.service.collector import THRESHOLDS, rare_collections
+from star_agents.service.run.collector import THRESHOLDS, rare_collections
 
 
 def test_the_collector_is_left_as_it_was_found() -> None:

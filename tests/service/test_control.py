@@ -15,11 +15,11 @@ from star_agents.core.errors import ConfigError, NotNowError
 from star_agents.core.records import AgentPair, PairWeights
 from star_agents.pipeline.board import Board
 from star_agents.policy.memory import MemoryBank
-from star_agents.service.control import Control, Levers
-from star_agents.service.lifecycle import Lifecycle
-from star_agents.service.retune import retuned
-from star_agents.service.status import Phase
-from star_agents.service.vitals import Vitals
+from star_agents.service.api.control import Control, Levers
+from star_agents.service.changes.retune import retuned
+from star_agents.service.life.lifecycle import Lifecycle
+from star_agents.service.life.vitals import Vitals
+from star_agents.service.view.status import Phase
 from star_agents.storage.room import Room
 from tests.loops import run_virtual
 from tests.service.configs import SOUND, spoiled

@@ -4,7 +4,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from star_agents.service.settings import AnthropicEndpoint, LocalEndpoint, OpenAIEndpoint, Settings
+from star_agents.service.config.settings import AnthropicEndpoint, LocalEndpoint, OpenAIEndpoint, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -20,11 +20,14 @@ from star_agents.endpoints.servers.gpu_memory import Memory
 from star_agents.endpoints.spec import EndpointSpec
 from star_agents.mock.conduct import Conduct
 from star_agents.mock.server import MockServer
-from star_agents.service import doctor_endpoints, doctor_gpu, doctor_machine, doctor_models
-from star_agents.service.doctor import Cause, Check, Finding, Findings, Level, examined, in_thread, ok
-from star_agents.service.settings import Settings
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.doctor import endpoints as doctor_endpoints
+from star_agents.service.doctor import gpu as doctor_gpu
+from star_agents.service.doctor import machine as doctor_machine
+from star_agents.service.doctor import models as doctor_models
+from star_agents.service.doctor.checks import Cause, Check, Finding, Findings, Level, examined, in_thread, ok
 from tests.loops import run_real, run_virtual
 from tests.scoring.tiny import BOS, save_tiny, tiny_tokenizer
 from tests.service.configs import SOUND, spoiled

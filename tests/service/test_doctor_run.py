@@ -14,11 +14,11 @@ from star_agents.core.records import AgentPair, Epoch, Graded, Update
 from star_agents.policy import epochs
 from star_agents.policy.credits import credits
 from star_agents.policy.weights import PaperRule, uniform
-from star_agents.service import doctor_run
-from star_agents.service.doctor import Cause, Finding, Level
-from star_agents.service.identity import record
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.doctor import run as doctor_run
+from star_agents.service.doctor.checks import Cause, Finding, Level
+from star_agents.service.run.identity import record
 from star_agents.storage import moving
 from star_agents.storage.codec import checksum, float_bytes
 from star_agents.storage.shards import folder_of

@@ -9,10 +9,10 @@ import yaml
 from star_agents.core.errors import ConfigError
 from star_agents.endpoints.formats.choose import format_of
 from star_agents.endpoints.spec import EndpointSpec
-from star_agents.service import wiring
-from star_agents.service.secret_refs import resolve_secrets
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config import wiring
+from star_agents.service.config.secret_refs import resolve_secrets
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
 from tests.service.configs import spoiled
 
 REMOTE = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "tiny"}

@@ -9,10 +9,10 @@ import yaml
 from typer.testing import CliRunner
 
 from star_agents.cli.main import app
-from star_agents.service.estimate import ANSWER_TOKENS, LAZY, TOKENS_PER_S, VERDICT_TOKENS, Estimate, estimate
-from star_agents.service.job import gather_inputs
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.run.estimate import ANSWER_TOKENS, LAZY, TOKENS_PER_S, VERDICT_TOKENS, Estimate, estimate
+from star_agents.service.run.job import gather_inputs
 from tests.loops import run_real
 from tests.service.configs import SOUND
 

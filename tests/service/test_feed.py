@@ -8,9 +8,9 @@ import pytest
 
 from star_agents.core.errors import ConfigError, NotNowError
 from star_agents.core.records import Seed
-from star_agents.service.feed import FedSeeds, missing, read_rows
-from star_agents.service.follow import Follower
-from star_agents.service.inbox import Fed, Inbox
+from star_agents.service.run.feed import FedSeeds, missing, read_rows
+from star_agents.service.run.follow import Follower
+from star_agents.service.run.inbox import Fed, Inbox
 from tests.fakes.store import ListSeeds
 from tests.loops import run_real
 

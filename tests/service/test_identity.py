@@ -2,9 +2,9 @@ import orjson
 import pytest
 import yaml
 
-from star_agents.service.identity import differences, fingerprint, record
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.run.identity import differences, fingerprint, record
 from tests.service.configs import SOUND, spoiled
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.core.errors import StoreError
-from star_agents.service import inbox as module
-from star_agents.service.inbox import Fed, Inbox, InboxReader
+from star_agents.service.run import inbox as module
+from star_agents.service.run.inbox import Fed, Inbox, InboxReader
 
 FEEDINGS = st.lists(st.integers(0, 5), max_size=12)
 

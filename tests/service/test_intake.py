@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from star_agents.core.records import Seed
-from star_agents.service.intake import Intake, Outlook
+from star_agents.service.run.intake import Intake, Outlook
 from star_agents.storage.seeds import open_seeds
 from star_agents.traffic.budget import Budget, Cost
 from tests.loops import run_real

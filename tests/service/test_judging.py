@@ -12,12 +12,12 @@ from star_agents.cli.judging import judge_lines
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import ProbeTally, Tally
 from star_agents.policy.drift import DriftOptions
-from star_agents.service import judging
-from star_agents.service.identity import differences, record
-from star_agents.service.judge_status import judge_status, recorded_swap
-from star_agents.service.settings import Settings
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config import judging
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.run.identity import differences, record
+from star_agents.service.view.judge_status import judge_status, recorded_swap
 from star_agents.storage.spending import Account, Spend
 from tests.service.configs import SOUND, spoiled
 

@@ -14,11 +14,11 @@ from star_agents.pipeline.cadence import Cadence
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import HORIZON, PaperRule, UpdateRule
-from star_agents.service.identity import differences, record
-from star_agents.service.learning import cadence_of, cost_of, crediting_of, rule_of
-from star_agents.service.settings import Settings
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.learning import cadence_of, cost_of, crediting_of, rule_of
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.run.identity import differences, record
 from tests.service.configs import SOUND
 
 PRICE = {"input": 1.0, "output": 4.0}

@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from star_agents.core.errors import ConfigError
-from star_agents.service import wiring
-from star_agents.service.settings import LocalEndpoint
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config import wiring
+from star_agents.service.config.settings import LocalEndpoint
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
 from tests.service.configs import spoiled
 
 LOCAL = {"kind": "local", "model": "m"}

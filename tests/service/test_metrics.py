@@ -8,9 +8,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from star_agents.endpoints.meter import EndpointStatus
-from star_agents.service.loop_lag import LagProbe
-from star_agents.service.metrics import Health, render
-from star_agents.service.status import RunStatus
+from star_agents.service.view.loop_lag import LagProbe
+from star_agents.service.view.metrics import Health, render
+from star_agents.service.view.status import RunStatus
 from tests.service.service_world import status
 
 

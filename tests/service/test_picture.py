@@ -1,4 +1,4 @@
-from star_agents.service.picture import RATE_WINDOW_S, RateMeter
+from star_agents.service.run.picture import RATE_WINDOW_S, RateMeter
 
 
 def test_the_rate_is_that_of_the_window() -> None:

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import AgentPair, Role
-from star_agents.service import wiring
-from star_agents.service.pool_request import Cast, PoolRequest, resolve
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.changes.pool_request import Cast, PoolRequest, resolve
+from star_agents.service.config import wiring
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
 from tests.service.configs import SOUND, spoiled
 
 KEEP_WILD, DEEPEN_CALM, DEEPEN_WILD = (

@@ -9,11 +9,11 @@ import yaml
 
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import AgentPair, Epoch, Seed, Slot, Tally
-from star_agents.service.job import Inputs, laboratory_inputs
-from star_agents.service.pool_resume import check_open, same_run
-from star_agents.service.settings import Settings
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.settings import Settings
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
+from star_agents.service.run.job import Inputs, laboratory_inputs
+from star_agents.service.run.pool_resume import check_open, same_run
 from star_agents.storage.recovery import Standing
 from tests.service.configs import SOUND, spoiled
 from tests.storage.examples import plan

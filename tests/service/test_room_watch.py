@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.service import room_watch
-from star_agents.service.room_watch import watch_room
+from star_agents.service.run import room_watch
+from star_agents.service.run.room_watch import watch_room
 from star_agents.storage.room import Room
 from tests.loops import run_real
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from star_agents.core.errors import ConfigError, RunInUseError, ScorerError, SeedError
-from star_agents.service.choosing import Rule, Selection, Top
-from star_agents.service.score_job import part_path
-from star_agents.service.score_progress import ScoreStatus
+from star_agents.service.scores.choosing import Rule, Selection, Top
+from star_agents.service.scores.job import part_path
+from star_agents.service.scores.progress import ScoreStatus
 from star_agents.storage.score_journal import ScoreJournal
 from star_agents.storage.seeds import row_file
 from tests.loops import run_real

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from star_agents.service.score_progress import ScoreProgress
+from star_agents.service.scores.progress import ScoreProgress
 from star_agents.storage.score_journal import Standing
 from tests.loops import run_virtual
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.service.score_report import ScoreTally, quantile
+from star_agents.service.scores.summary import ScoreTally, quantile
 
 
 def row(ifd: float | None, tokens: int, status: str = "ok") -> dict[str, Any]:

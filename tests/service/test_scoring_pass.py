@@ -11,7 +11,7 @@ import pytest
 from star_agents.core.errors import ScorerError
 from star_agents.core.ports import Scorer
 from star_agents.core.records import Sample, Scores
-from star_agents.service.scoring_pass import ScoringPass
+from star_agents.service.scores.scoring_pass import ScoringPass
 from star_agents.storage.row_blocks import RowBlocks
 from star_agents.storage.score_journal import ScoreJournal, Standing
 from star_agents.storage.score_rows import RowShape

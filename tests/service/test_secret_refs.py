@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from star_agents.core.errors import ConfigError
-from star_agents.service.secret_refs import EndpointSecrets, resolve_secrets
-from star_agents.service.validation import check
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.secret_refs import EndpointSecrets, resolve_secrets
+from star_agents.service.config.validation import check
+from star_agents.service.config.yaml_source import parse_yaml
 from tests.service.configs import spoiled
 
 

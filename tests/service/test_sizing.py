@@ -6,7 +6,7 @@ from star_agents.core.records import AgentPair, PairWeights
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.board import Board
 from star_agents.policy.memory import MemoryBank
-from star_agents.service.sizing import LOOK_S, LOOKS, Sizer
+from star_agents.service.run.sizing import LOOK_S, LOOKS, Sizer
 from star_agents.traffic.sizing import HELPINGS, SLACK, Bounds
 from tests.loops import run_virtual
 

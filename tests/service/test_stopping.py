@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from star_agents.service.blocking import Look, interruptible, opened
-from star_agents.service.stopping import StoppedError, stoppable
+from star_agents.service.life.stopping import StoppedError, stoppable
+from star_agents.service.run.blocking import Look, interruptible, opened
 from tests.loops import run_real
 
 IMPATIENT = """
 import asyncio, os, signal, time
-from star_agents.service.stopping import stoppable
+from star_agents.service.life.stopping import stoppable
 
 async def work():
     os.kill(os.getpid(), signal.SIGINT)

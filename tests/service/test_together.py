@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from star_agents.service.together import opened_together
+from star_agents.service.run.together import opened_together
 from tests.loops import run_virtual
 
 

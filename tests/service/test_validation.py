@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import AgentPair
-from star_agents.service.validation import check, load_settings
-from star_agents.service.wiring import pool_of
-from star_agents.service.yaml_source import parse_yaml
+from star_agents.service.config.validation import check, load_settings
+from star_agents.service.config.wiring import pool_of
+from star_agents.service.config.yaml_source import parse_yaml
 from tests.service.configs import SOUND, spoiled
 
 CONFIGS = Path(__file__).parents[2] / "configs"

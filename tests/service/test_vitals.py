@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from star_agents.service.loop_lag import LagProbe
-from star_agents.service.notify import Notifier, watchdog_s
-from star_agents.service.vitals import Vitals
-from star_agents.service.watchdog import MAX_DUMPS, Watchdog
+from star_agents.service.life.notify import Notifier, watchdog_s
+from star_agents.service.life.vitals import Vitals
+from star_agents.service.life.watchdog import MAX_DUMPS, Watchdog
+from star_agents.service.view.loop_lag import LagProbe
 from tests.loops import run_real
 
 LOOPS = pytest.mark.parametrize("factory", [None, asyncio.new_event_loop], ids=["uvloop", "asyncio"])

@@ -11,7 +11,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
-from star_agents.service.address import Address
+from star_agents.service.run.address import Address
 from tests.process.harness import ROOT
 from tests.web.chromium import HOW_TO, chromium, launched
 from tests.web.stage import address_when_ready, on_stage

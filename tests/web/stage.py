@@ -9,7 +9,7 @@ from typing import Any
 
 from star_agents.client.connection import address_of, ask
 from star_agents.core.errors import ServiceGoneError, ServiceRefusedError
-from star_agents.service.address import Address
+from star_agents.service.run.address import Address
 from star_agents.storage.shipped import shipped
 from tests.process.harness import Run, mock_endpoint, tiny_models, wait_for
 

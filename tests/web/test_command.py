@@ -7,7 +7,7 @@ import pytest
 
 from star_agents.cli.page import page
 from star_agents.core.errors import ServiceGoneError
-from star_agents.service.address import Address, write_address
+from star_agents.service.run.address import Address, write_address
 
 STEERS, LOOKS = "may-steer", "may-look"
 ADDRESS = Address(host="127.0.0.1", port=8765, socket="/run/x.sock", token=STEERS, read_token=LOOKS, pid=1)

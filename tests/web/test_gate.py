@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from star_agents.service.page import Page
-from star_agents.service.status import Phase
+from star_agents.service.api.page import Page
+from star_agents.service.view.status import Phase
 from tests.loops import run_real
 from tests.web.theatre import Theatre
 
@@ -95,7 +95,7 @@ def test_the_files_of_the_page_are_open_and_strict(tmp_path: Path) -> None:
 
 def test_the_page_makes_text_and_never_markup() -> None:
     """No script of ours makes elements of a text, evaluates one, or writes a style into the document."""
-    folder = Path(__file__).parents[2] / "star_agents" / "service" / "web"
+    folder = Path(__file__).parents[2] / "star_agents" / "service" / "api" / "web"
     ours = [*folder.glob("js/*.js"), folder / "index.html"]
     assert len(ours) > 10
     for file in ours:

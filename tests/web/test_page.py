@@ -9,7 +9,7 @@ import pytest
 
 from star_agents.core.records import Candidate, Graded, Seed
 from star_agents.endpoints.meter import EndpointStatus
-from star_agents.service.status import Ending, PairStatus, Phase
+from star_agents.service.view.status import Ending, PairStatus, Phase
 from star_agents.storage.store import RunStore
 from tests.storage.examples import MANIFEST, asked, completion, graded, plan, update
 from tests.web.conftest import Watched

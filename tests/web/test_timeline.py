@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star_agents.service.timeline import MOST, TIMELINE_FILE, Sample, Timeline, thinned
+from star_agents.service.run.timeline import MOST, TIMELINE_FILE, Sample, Timeline, thinned
 from tests.loops import run_real
 from tests.service.service_world import status
 

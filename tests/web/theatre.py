@@ -12,13 +12,13 @@ from typing import Any, TypeVar, cast
 import uvloop
 
 from star_agents.core.records import PairWeights
-from star_agents.service.address import Address
-from star_agents.service.api import Place, serve
-from star_agents.service.control import Control, Levers
-from star_agents.service.engine import Engine
-from star_agents.service.status import Phase, RunStatus
-from star_agents.service.timeline import TIMELINE_FILE, Timeline
-from star_agents.service.vitals import Vitals
+from star_agents.service.api.control import Control, Levers
+from star_agents.service.api.server import Place, serve
+from star_agents.service.life.vitals import Vitals
+from star_agents.service.run.address import Address
+from star_agents.service.run.engine import Engine
+from star_agents.service.run.timeline import TIMELINE_FILE, Timeline
+from star_agents.service.view.status import Phase, RunStatus
 from star_agents.storage.folder import RunFolder
 from tests.service.service_world import status
 from tests.storage.examples import POOL

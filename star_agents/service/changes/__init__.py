@@ -1,0 +1,1 @@
+"""What is changed while a run goes on: limits and weights, agents and pairs."""

@@ -1,0 +1,1 @@
+"""A machine, a config or a run looked over before anything depends on it."""

@@ -1,0 +1,1 @@
+"""The process: its signals, its watchdog, its vital signs and its log."""

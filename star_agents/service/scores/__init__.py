@@ -1,0 +1,1 @@
+"""`star-agents score`: a data set scored, without a run."""
