@@ -271,3 +271,8 @@ class WorkerDiedError(ScorerError):
 
     retryable = True
     reason = "worker_died"
+
+
+def reasons(kind: type[StarError]) -> frozenset[str]:
+    """The codes of a kind of error and of all that are more special."""
+    return frozenset((kind.reason,)).union(*map(reasons, kind.__subclasses__()))

@@ -1,17 +1,24 @@
 """What finished seeds teach: one credit for each drawn candidate whose reward is known.
 
 Law: a credit is a function of its seed's record alone, and a seed's credits come in slot order. Faults of the
-infrastructure earn nothing: a call that failed, a candidate nobody judged, a cost nobody knows are no credit.
+infrastructure earn nothing: a call that failed, a candidate nobody judged, a cost nobody knows are no credit. Where
+faults are told (`CreditOptions.faults`) they are credits whose pi is not known, for `policy.absence` to fill.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from star_agents.core.calls import Failure
+from star_agents.core.errors import BadRequestError, EndpointError, MisdirectedError, reasons
 from star_agents.core.records import AgentPair, Candidate, Graded, Outcome, RowSource, Slot, VerdictSource
 
 CreditRule = Literal["all", "winner"]
 """Which drawn candidates move the weights: every one whose pi is known, or the selected one alone."""
+
+FAULTS = reasons(EndpointError) - reasons(BadRequestError) - reasons(MisdirectedError)
+"""Reasons of failures that say nothing of the agent: the same call may well succeed another time. A request that is
+refused for what is in it, and an answer that is empty, filtered or endless, are the agent's own."""
 
 Cost = Callable[[Candidate], float | None]
 """What making a candidate cost, in one unit for the whole run; None where that is not known."""
@@ -22,21 +29,28 @@ class Credit:
     """What one drawn candidate earned for its pair: `pi`, in [0, 1], of Eq. 7 or per cost.
 
     Summed over the credits of a seed, `pi * importance` is an unbiased estimate of what each pair would have
-    earned there (see `importances`); only rules that are built on such an estimate look at it.
+    earned there (see `importances`); only rules that are built on such an estimate look at it. Of a draw that a
+    fault took `pi` is not known, and 0.
     """
 
     pair: AgentPair
     pi: float
     importance: float = 1.0
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditOptions:
-    """`replacement` says how the seeds were drawn (Eq. 3); with `cost` a credit is quality per cost."""
+    """`replacement` says how the seeds were drawn (Eq. 3); with `cost` a credit is quality per cost.
+
+    With `faults` the draws that a fault took are told as well; where the winner alone teaches they never are, as
+    nobody knows whether they would have won.
+    """
 
     credit: CreditRule = "all"
     replacement: bool = False
     cost: Cost | None = None
+    faults: bool = False
 
 
 DEFAULT = CreditOptions()
@@ -62,6 +76,8 @@ def by_slot(item: Graded, options: CreditOptions = DEFAULT) -> dict[int, Credit]
         share = 1.0 if thrift is None else thrift.get(slot.number)
         if share is not None and grade.pi is not None and _teaches(item, slot, options):
             earned[slot.number] = Credit(slot.pair, grade.pi * share, factors[slot.number])
+        elif options.faults and options.credit == "all" and not slot.is_base and _took_fault(item, slot.number):
+            earned[slot.number] = Credit(slot.pair, 0.0, factors[slot.number], is_known=False)
     return earned
 
 
@@ -103,6 +119,12 @@ def _teaches(item: Graded, slot: Slot, options: CreditOptions) -> bool:
     if slot.is_base or _was_judge_down(item, slot.number):
         return False
     return options.credit == "all" or _is_winner(item, slot.number)
+
+
+def _took_fault(item: Graded, slot: int) -> bool:
+    """Whether an endpoint took a draw, or the judge's its verdict: what was asked and answered had no part in it."""
+    outcome = item.settled.outcomes[slot]
+    return outcome.reason in FAULTS if isinstance(outcome, Failure) else _was_judge_down(item, slot)
 
 
 def _was_judge_down(item: Graded, slot: int) -> bool:

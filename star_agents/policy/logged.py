@@ -4,16 +4,18 @@ Law: it holds nothing that was not known to the run itself, in the order in whic
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from star_agents.core.records import AgentPair, Epoch, Graded, Slot
-from star_agents.policy.credits import CreditOptions, by_slot
+from star_agents.policy.credits import Credit, CreditOptions, by_slot
 from star_agents.policy.selection import NOT_JUDGED
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedDraw:
     """One drawn slot: its `reward` in [0, 1], None where it is not known, and whether it taught the run's rule.
+
+    One that taught without a known reward is a draw that a fault took (`CreditOptions.faults`).
 
     With `is_unjudged` it is not known because lazy judging left it out, which it does to the weaker ones.
     """
@@ -57,12 +59,12 @@ class LoggedStep:
 def logged(item: Graded, learning: CreditOptions) -> LoggedSeed:
     """A finished seed for replay; `learning` says what the run's rule was taught."""
     plan = item.settled.plan
-    earned = by_slot(item, CreditOptions(replacement=learning.replacement, cost=learning.cost))
+    earned = by_slot(item, replace(learning, credit="all"))
     teaching = earned if learning.credit == "all" else by_slot(item, learning)
     draws = tuple(
         LoggedDraw(
             slot,
-            earned[slot.number].pi if slot.number in earned else None,
+            _reward(earned.get(slot.number)),
             slot.number in teaching,
             grade.reason == NOT_JUDGED,
         )
@@ -71,6 +73,10 @@ def logged(item: Graded, learning: CreditOptions) -> LoggedSeed:
     )
     barred = frozenset((*plan.masked, *(slot.pair for slot in plan.slots if slot.is_base)))
     return LoggedSeed(plan.seed.number, plan.weights_version, draws, frozenset(plan.pool), barred, plan.embedding)
+
+
+def _reward(credit: Credit | None) -> float | None:
+    return credit.pi if credit is not None and credit.is_known else None
 
 
 def all_pairs(start: Iterable[AgentPair], log: Iterable[LoggedStep]) -> tuple[AgentPair, ...]:

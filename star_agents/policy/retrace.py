@@ -149,9 +149,9 @@ class Retrace:
         told = []
         for one in traced.draws:
             reward, number = one.draw.reward, one.draw.slot.number
-            if reward is not None and one.draw.teaches and number in factors:
+            if one.draw.teaches and number in factors:
                 times = int(one.weight) + (chance.random() < one.weight % 1)
-                told += [Credit(one.draw.slot.pair, reward, factors[number])] * times
+                told += [Credit(one.draw.slot.pair, reward or 0.0, factors[number], reward is not None)] * times
         return tuple(told)
 
     def _learn(self, step: LoggedStep) -> None:

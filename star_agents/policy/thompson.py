@@ -50,9 +50,10 @@ class ThompsonRule:
     def update(self, weights: PairWeights, batch: Sequence[Credit]) -> PairWeights:
         """See `UpdateRule`; without a credit p and the state are the same objects as before."""
         check_floor(self.floor, len(weights.pairs))
-        if not batch:
+        seen = [credit for credit in batch if credit.is_known]
+        if not seen:
             return PairWeights(weights.version + 1, weights.pairs, weights.p, weights.state)
-        counts = self._counts(weights, batch)
+        counts = self._counts(weights, seen)
         chance = chance_of_best(1.0 + counts[0], 1.0 + counts[1]).tolist()
         state = tuple(counts.T.ravel().tolist())
         p = raise_to_floor(chance, max(self.floor, SMALLEST))

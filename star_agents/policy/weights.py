@@ -38,6 +38,8 @@ class UpdateRule(Protocol):
     def update(self, weights: PairWeights, batch: Sequence[Credit]) -> PairWeights:
         """Return version + 1 over the same pairs. An empty `weights.state` is that of a run that has learnt nothing.
 
+        A credit whose pi is not known teaches nothing, unless the rule says what it stands for.
+
         Raises:
             ValueError: a credit names a pair without a weight, or `floor` times the pairs is not below 1.
         """

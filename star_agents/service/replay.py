@@ -4,7 +4,7 @@ Law: the run is only read. What it had finished when the reading began is what c
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -97,7 +97,7 @@ def read(database: Path) -> Recorded:
     """
     manifest = read_standing(database).manifest
     settings = recorded_settings(manifest.config)
-    batches = tuple(_batches(database, learning.crediting_of(settings)))
+    batches = tuple(_batches(database, replace(learning.crediting_of(settings), faults=True)))
     standing = read_standing(database)  # after the batches: it knows every change of the pool that they know
     changes = (LoggedStep(epoch.version, epoch=epoch) for epoch in standing.epochs)
     return Recorded(

@@ -42,7 +42,7 @@ def test_a_table_with_intervals_and_evidence(folder: Path) -> None:
 def test_the_same_as_json(folder: Path) -> None:
     """One object for programs."""
     told = json.loads(asked(str(folder), "--rule", "paper", "--rate", "0.01", "--json").output)
-    assert told["rule"].startswith("PaperRule(rate=0.01")
+    assert told["rule"].startswith("FilledRule(rule=PaperRule(rate=0.01")
 
 
 def test_a_refusal_has_its_reason_and_an_exit_code(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ THREE = DrawOptions(pairs_per_seed=3, from_memory=1)
 class MadeUp:
     """A run of `seeds` seeds in batches; a plan sees the weights of `lag` batches ago.
 
-    A pair's reward is 1 with the probability of its quality at the seed's kind, else 0; a share `lost` is not known.
+    A pair's reward is 1 with the probability of its quality at the seed's kind, else 0; a share `lost` is not known;
+    of that, a share `faults` because of a fault that the rule is told of.
     """
 
     qualities: Mapping[str, Sequence[float]]
@@ -33,6 +34,7 @@ class MadeUp:
     options: DrawOptions = THREE
     pool_size: int = 2
     lost: float = 0.0
+    faults: float = 0.0
 
     @property
     def pairs(self) -> tuple[AgentPair, ...]:
@@ -60,7 +62,7 @@ class MadeUp:
         for slot in slots[1:]:
             quality = self.qualities[kind][self.pairs.index(slot.pair)]
             reward = None if chance.random() < self.lost else float(chance.random() < quality)
-            draws.append(LoggedDraw(slot, reward, reward is not None))
+            draws.append(LoggedDraw(slot, reward, reward is not None or chance.random() < self.faults))
         embedding = EMBEDDINGS[sorted(self.qualities).index(kind)]
         return LoggedSeed(number, weights.version, tuple(draws), pool, masked | frozenset(BASE), embedding)
 
@@ -102,5 +104,5 @@ def credits_of(seed: LoggedSeed, *, replacement: bool = False) -> Iterator[Credi
     """What a seed teaches the rule that drew it."""
     factors = importances([one.slot for one in seed.draws], replacement=replacement)
     for one in seed.draws:
-        if one.reward is not None:
-            yield Credit(one.slot.pair, one.reward, factors[one.slot.number])
+        if one.teaches:
+            yield Credit(one.slot.pair, one.reward or 0.0, factors[one.slot.number], one.reward is not None)

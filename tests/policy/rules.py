@@ -1,12 +1,14 @@
 """What tests of the rules of learning share: strategies, and a bandit of known means."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from hypothesis import strategies as st
 
 from star_agents.core.records import PairWeights
 from star_agents.core.rng import derive
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.credits import Credit, importances
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.sampling import DrawOptions, draw
@@ -18,13 +20,24 @@ PAIRS = pairs(6)
 
 floors = st.floats(0.0, 0.16)
 batches = st.lists(st.builds(Credit, st.sampled_from(PAIRS), st.floats(0.0, 1.0), st.floats(0.2, 50.0)), max_size=30)
-AnyRule = PaperRule | Exp3Rule | ThompsonRule
 
-rules: st.SearchStrategy[AnyRule] = st.one_of(
+rules: st.SearchStrategy[UpdateRule] = st.one_of(
     st.builds(PaperRule, rate=st.floats(1e-6, 2.0), floor=floors),
     st.builds(Exp3Rule, rate=st.floats(1e-6, 1.0), floor=floors),
     st.builds(ThompsonRule, discount=st.floats(0.5, 1.0), floor=floors),
+    st.builds(FilledRule, st.builds(PaperRule, rate=st.floats(1e-6, 2.0), floor=floors)),
+    st.builds(FilledRule, st.builds(Exp3Rule, rate=st.floats(1e-6, 1.0), floor=floors)),
 )
+
+
+def floored(rule: UpdateRule, floor: float) -> UpdateRule:
+    """The same rule with this floor."""
+    match rule:
+        case FilledRule():
+            return FilledRule(floored(rule.rule, floor))
+        case PaperRule() | Exp3Rule() | ThompsonRule():
+            return replace(rule, floor=floor)
+    raise TypeError(f"no floor for a {type(rule).__name__}")
 
 
 def coin(mean: float, rng: Random) -> float:

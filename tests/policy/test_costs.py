@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from star_agents.core.records import MemoryEntry
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.credits import Credit
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.memory import MemoryBank
@@ -41,6 +42,8 @@ def best_us(name: str, repeats: int, act: Callable[[], object]) -> float:
         PaperRule(rate=0.5, floor=0.0005),
         Exp3Rule(rate=0.1),
         Exp3Rule(rate=0.1, floor=0.0005),
+        FilledRule(PaperRule(rate=0.5)),
+        FilledRule(Exp3Rule(rate=0.1)),
         ThompsonRule(discount=0.9999),
         ThompsonRule(discount=0.9999, floor=0.0005),
     ],

@@ -1,7 +1,6 @@
 """The pool changes while a run goes on: nothing of what was learnt is lost, and nobody draws who has left."""
 
 import math
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,7 +15,7 @@ from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.sampling import DrawOptions, draw
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import PaperRule, UpdateRule, uniform
-from tests.policy.rules import PAIRS, AnyRule, batches, rules
+from tests.policy.rules import PAIRS, batches, floored, rules
 from tests.policy.sets import graded, pairs
 
 BASE = AgentPair("keep", "base")
@@ -95,9 +94,9 @@ logs = st.composite(steps)()
 
 
 @given(logs, rules, st.integers(0, 5))
-def test_the_fold_of_a_log_with_epochs_is_the_live_state(log: list[epochs.Step], rule: AnyRule, cut: int) -> None:
+def test_the_fold_of_a_log_with_epochs_is_the_live_state(log: list[epochs.Step], rule: UpdateRule, cut: int) -> None:
     """Step by step or from the middle: version, pool, weights and state are the same, bit for bit, and are weights."""
-    rule = replace(rule, floor=0.01)
+    rule = floored(rule, 0.01)
     live = uniform(PAIRS)
     for step in log:
         live = epochs.fold(live, [step], rule)

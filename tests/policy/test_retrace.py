@@ -4,6 +4,7 @@ from random import Random
 import pytest
 
 from star_agents.core.records import Epoch, Slot
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.fixed import FixedRule
 from star_agents.policy.logged import LoggedDraw, LoggedSeed, LoggedStep, all_pairs
@@ -18,6 +19,7 @@ from tests.policy.sets import pairs
 RULES: list[UpdateRule] = [
     PaperRule(rate=0.05, floor=0.01),
     Exp3Rule(rate=0.2),
+    FilledRule(PaperRule(rate=0.05, floor=0.01)),
     ThompsonRule(discount=0.99, floor=0.01),
 ]
 QUALITIES = {"easy": [0.9, 0.7, 0.5, 0.4, 0.3, 0.1], "hard": [0.5, 0.6, 0.5, 0.4, 0.5, 0.4]}
@@ -42,7 +44,8 @@ def seed_of(*draws: tuple[Slot, float | None], number: int = 0, version: int = 0
 def test_a_run_s_own_rule_is_retraced_bit_for_bit(rule: UpdateRule, replacement: bool) -> None:
     """With lag, masks, pools and lost rewards: every ratio is exactly 1, and every version is the run's."""
     options = DrawOptions(pairs_per_seed=3, from_memory=1, replacement=replacement)
-    log, history = MadeUp(qualities=QUALITIES, rule=rule, lost=0.1, options=options).run(1)
+    told = 0.5 * isinstance(rule, FilledRule)
+    log, history = MadeUp(qualities=QUALITIES, rule=rule, lost=0.1, faults=told, options=options).run(1)
     retrace, traced = retraced(log, rule, count=6, options=RetraceOptions(replacement=replacement))
     assert {one.ratio for seed in traced for one in seed.draws} == {1.0}
     assert all(seed.weights == history[seed.seed.version] for seed in traced)

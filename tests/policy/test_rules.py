@@ -1,7 +1,6 @@
 """What every rule of learning promises, whichever it is."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from star_agents.policy.credits import Credit
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import PaperRule, UpdateRule, fold, uniform
-from tests.policy.rules import PAIRS, AnyRule, batches, play, rules
+from tests.policy.rules import PAIRS, batches, floored, play, rules
 
 ONE_OF_EACH: list[UpdateRule] = [PaperRule(rate=0.05), Exp3Rule(rate=0.2), ThompsonRule(discount=0.99)]
 
@@ -56,9 +55,9 @@ def test_an_empty_batch_teaches_nothing(log: list[list[Credit]], rule: UpdateRul
 
 
 @given(batches, st.integers(0, 30), rules)
-def test_a_batch_may_be_split(batch: list[Credit], cut: int, rule: AnyRule) -> None:
+def test_a_batch_may_be_split(batch: list[Credit], cut: int, rule: UpdateRule) -> None:
     """Without a floor, two batches in a row teach what their union teaches, up to rounding."""
-    rule = replace(rule, floor=0.0)
+    rule = floored(rule, 0.0)
     whole, halves = (fold(uniform(PAIRS), log, rule) for log in ([batch], [batch[:cut], batch[cut:]]))
     assert halves.p == pytest.approx(whole.p, rel=1e-6, abs=1e-9)
     assert halves.state == pytest.approx(whole.state, rel=1e-6, abs=1e-9)

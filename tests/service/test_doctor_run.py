@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from star_agents.core.errors import StoreError
-from star_agents.core.records import AgentPair, Epoch, Graded, Update
+from star_agents.core.records import AgentPair, Epoch, Graded, PairWeights, Update
 from star_agents.policy import epochs
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.credits import credits
 from star_agents.policy.weights import PaperRule, uniform
 from star_agents.service.config.validation import check
@@ -30,7 +31,7 @@ from tests.storage.examples import MANIFEST, POOL, asked, completion
 
 RATE, FLOOR = 0.3, 0.01
 JOINED = AgentPair("deepen", "strong")
-RULE = PaperRule(rate=RATE, floor=FLOOR)
+RULE = FilledRule(PaperRule(rate=RATE, floor=FLOOR))
 BATCHES = 6
 
 pytestmark = pytest.mark.fault("F-77")
@@ -147,17 +148,17 @@ def test_files_of_shards_are_compared_with_the_list(run: Path) -> None:
 
 def test_weights_that_are_not_the_fold_are_told(run: Path) -> None:
     """From the first version that is not, however little is missing; the checksum may well be right."""
-    first, *others = steps()[4].weights.p
-    rewrite_policy(run, 5, (math.nextafter(first, 1.0), *others))
+    now = steps()[4].weights
+    rewrite_policy(run, replace(now, p=(math.nextafter(now.p[0], 1.0), *now.p[1:])))
     assert bad(run) == ["from version 5 on they are not those that the log leads to"]
     change(run, "DELETE FROM policy WHERE version = 5")
     assert bad(run) == ["version 5 is missing"]
 
 
-def rewrite_policy(path: Path, version: int, p: tuple[float, ...]) -> None:
-    blob = float_bytes(p)
+def rewrite_policy(path: Path, weights: PairWeights) -> None:
+    p, state = float_bytes(weights.p), float_bytes(weights.state)
     connection = apsw.Connection(str(path))
-    row = (blob, checksum(blob, b""), version)
+    row = (p, checksum(p, state), weights.version)
     connection.execute("UPDATE policy SET p = ?, crc32 = ? WHERE version = ?", row)
     connection.close()
 

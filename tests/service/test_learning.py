@@ -11,6 +11,7 @@ from star_agents.core.calls import Charge, Usage
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import Candidate
 from star_agents.pipeline.cadence import Cadence
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import HORIZON, PaperRule, UpdateRule
@@ -37,10 +38,12 @@ def priced(price: Mapping[str, float] | None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("evolution", "expected"),
     [
-        ({}, PaperRule(rate=HORIZON / (2 * 100), floor=0.001)),
-        ({"rate": 0.25, "floor": 0.0}, PaperRule(rate=0.25)),
-        ({"rule": "exp3"}, Exp3Rule(rate=math.sqrt(3 * math.log(3) / ((math.e - 1) * 100)), floor=0.001)),
-        ({"rule": "exp3", "rate": 0.5}, Exp3Rule(rate=0.5, floor=0.001)),
+        ({}, FilledRule(PaperRule(rate=HORIZON / (2 * 100), floor=0.001))),
+        ({"faults": "nothing"}, PaperRule(rate=HORIZON / (2 * 100), floor=0.001)),
+        ({"credit": "winner"}, PaperRule(rate=HORIZON / (2 * 100), floor=0.001)),
+        ({"rate": 0.25, "floor": 0.0}, FilledRule(PaperRule(rate=0.25))),
+        ({"rule": "exp3"}, FilledRule(Exp3Rule(rate=math.sqrt(3 * math.log(3) / ((math.e - 1) * 100)), floor=0.001))),
+        ({"rule": "exp3", "rate": 0.5}, FilledRule(Exp3Rule(rate=0.5, floor=0.001))),
         ({"rule": "thompson"}, ThompsonRule(discount=1 - 1 / 300, floor=0.001)),
         ({"rule": "thompson", "discount": 1.0}, ThompsonRule(floor=0.001)),
     ],

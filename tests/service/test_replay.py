@@ -10,6 +10,7 @@ import pytest
 from star_agents.core.errors import ConfigError
 from star_agents.core.records import AgentPair, Epoch, PairWeights, Update
 from star_agents.policy import epochs
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.offpolicy import Per
 from star_agents.policy.thompson import ThompsonRule
 from star_agents.policy.weights import PaperRule, UpdateRule, uniform
@@ -112,8 +113,8 @@ def test_whole_seeds_weigh_more_unevenly_than_draws(recorded: Recorded) -> None:
 
 def test_numbers_of_the_question_count(recorded: Recorded) -> None:
     """A rate or floor that is given replaces the run's; another rule does not get the run's rate."""
-    assert replay(recorded, Question(rule="paper")).rule == repr(RULE)
-    assert replay(recorded, Question(rule="paper", rate=0.5)).rule == repr(replace(RULE, rate=0.5))
+    assert replay(recorded, Question(rule="paper")).rule == repr(FilledRule(RULE))
+    assert replay(recorded, Question(rule="paper", rate=0.5)).rule == repr(FilledRule(replace(RULE, rate=0.5)))
     assert "rate=1.0" in replay(recorded, Question(rule="exp3", floor=0.0, seeds=1)).rule
     assert replay(recorded, Question(rule="thompson", discount=0.5)).rule == repr(
         ThompsonRule(discount=0.5, floor=0.02)

@@ -10,6 +10,7 @@ from star_agents.core.calls import Charge
 from star_agents.core.records import Candidate
 from star_agents.pipeline.cadence import Cadence, whole_rounds
 from star_agents.policy import exp3, weights
+from star_agents.policy.absence import FilledRule
 from star_agents.policy.credits import Cost, CreditOptions
 from star_agents.policy.exp3 import Exp3Rule
 from star_agents.policy.thompson import ThompsonRule, auto_discount
@@ -21,6 +22,16 @@ from star_agents.traffic.price import Rates
 
 def rule_of(settings: Settings, *, num_pairs: int, num_seeds: int) -> UpdateRule:
     """The rule, with the numbers that `auto` stands for in a run of so many pairs and seeds."""
+    rule = _bare_rule(settings, num_pairs=num_pairs, num_seeds=num_seeds)
+    return FilledRule(rule) if _fills_faults(settings.evolution) else rule
+
+
+def _fills_faults(section: EvolutionSection) -> bool:
+    """Thompson's rule goes by means of what was seen, so a draw that was not takes nothing from its pair."""
+    return section.faults == "usual" and section.credit == "all" and section.rule != "thompson"
+
+
+def _bare_rule(settings: Settings, *, num_pairs: int, num_seeds: int) -> UpdateRule:
     section = settings.evolution
     match section.rule:
         case "paper":
@@ -53,6 +64,7 @@ def crediting_of(settings: Settings) -> CreditOptions:
         credit=section.credit,
         replacement=settings.sampling.replacement,
         cost=cost_of(settings) if section.reward == "quality_per_cost" else None,
+        faults=_fills_faults(section),
     )
 
 

@@ -226,6 +226,7 @@ class EvolutionSection(Section):
     discount: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
     reward: Literal["quality", "quality_per_cost"] = "quality"
     credit: Literal["all", "winner"] = "all"
+    faults: Literal["usual", "nothing"] = "usual"
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.001
     mode: Literal["online", "round"] = "online"
     round_seeds: Positive | None = None

@@ -18,7 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from star_agents import __version__
-from star_agents.core.errors import StarError
+from star_agents.core.errors import StarError, reasons
 from star_agents.core.records import RowSource
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.service.view.loop_lag import BOUNDS_S, LoopLag
@@ -42,13 +42,7 @@ class Health:
     wal_bytes: int
 
 
-def _reasons(kind: type[StarError]) -> Iterator[str]:
-    yield kind.reason
-    for inner in kind.__subclasses__():
-        yield from _reasons(inner)
-
-
-REASONS = frozenset(_reasons(StarError))
+REASONS = reasons(StarError)
 """Why calls fail: the codes of our own errors."""
 
 
