@@ -5,12 +5,6 @@ Law: importing this package costs next to nothing. What a name needs is imported
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("star-agents")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
 
 _HOMES = {
     "run": "interface",
@@ -25,6 +19,7 @@ _HOMES = {
     "TailOptions": "client.rows",
     "StarError": "core.errors",
     "ConfigError": "core.errors",
+    "__version__": "core.version",
 }
 """Where each public name lives; `__init__.pyi` says the same to type checkers."""
 

@@ -36,6 +36,7 @@ EX_CANTCREAT = 73
 EX_IOERR = 74
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+INTERRUPTED = 130
 
 _CODES: tuple[tuple[type[StarError], int], ...] = (
     (ConfigError, EX_CONFIG),

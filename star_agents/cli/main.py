@@ -8,7 +8,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from star_agents import __version__
 from star_agents.cli import (
     agents,
     control,
@@ -27,8 +26,9 @@ from star_agents.cli import (
     top,
     validate,
 )
-from star_agents.cli.exits import exit_code
+from star_agents.cli.exits import INTERRUPTED, exit_code
 from star_agents.core.errors import ConfigError, StarError
+from star_agents.core.version import __version__
 
 app = typer.Typer(
     name="star-agents",
@@ -82,4 +82,19 @@ def main() -> NoReturn:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         sys.stderr.writelines(f"star-agents: {problem}\n" for problem in problems)
         sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not _was_interrupted(error):
+            raise
+        sys.exit(INTERRUPTED)
     sys.exit()
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind this: what a library makes of it when it comes while models are being built."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or KeyboardInterrupt.__name__ in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -5,6 +5,7 @@ virtual time has swapped all of it.
 """
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 
@@ -20,3 +21,8 @@ def now() -> float:
 def wall() -> str:
     """The wall time as an ISO 8601 stamp in UTC, to the millisecond; for people, never for arithmetic."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def epoch_ns() -> int:
+    """Nanoseconds of wall time since 1970: where a stamp is wanted that programs read. It may go back."""
+    return time.time_ns()

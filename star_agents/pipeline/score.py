@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from star_agents.core.ports import Scorer
 from star_agents.core.records import Sample, Settled
+from star_agents.core.subject import working_for
 from star_agents.pipeline.channel import Receiver, Sender
 from star_agents.pipeline.marks import Scored
 
@@ -32,7 +33,9 @@ async def score(
 
     async def pass_on(batch: Sequence[Settled]) -> None:
         try:
-            for scored in await _score_batch(batch, scorer):
+            with working_for([item.plan.seed.number for item in batch]):
+                scored_batch = await _score_batch(batch, scorer)
+            for scored in scored_batch:
                 for output in outputs:
                     await output.send(scored)
         finally:

@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from star_agents import __version__
 from star_agents.core.errors import StoreError
+from star_agents.core.version import __version__
 from star_agents.report import wording
 from star_agents.report.bias import LengthBias, length_bias
 from star_agents.report.clusters import Cluster, clusters_of

@@ -19,9 +19,12 @@ from star_agents.mock.conduct import Conduct
 from star_agents.mock.faults import Fault, failing
 from star_agents.mock.script import Seen, always
 from star_agents.mock.server import MockServer
+from star_agents.service.telemetry.spans import Traces
+from star_agents.service.telemetry.traced import Watch, WatchedCompleter
 from tests.endpoints.simulated import request
 from tests.fakes.completer import MemoryCompleter, body_of
 from tests.loops import run_real
+from tests.service.test_watched_ports import ListSink
 
 POISON = 13
 """The request with this number is refused for what it says."""
@@ -67,14 +70,15 @@ async def real() -> AsyncIterator[Subject]:
             )
 
 
-@pytest.fixture(params=["fake", "fleet on uvloop", "fleet on asyncio"])
+@pytest.fixture(params=["fake", "watched fake", "fleet on uvloop", "fleet on asyncio"])
 def trying(request: pytest.FixtureRequest) -> Try:
     """A function that runs `body` with a fresh completer."""
 
     async def main(body: Body) -> None:
-        if request.param == "fake":
+        if "fake" in request.param:
             fake = MemoryCompleter(latency_s=LATENCY_S, fails=fake_fails)
-            await body(Subject(fake, lambda: fake.in_flight, lambda: fake.kept))
+            watched = WatchedCompleter(fake, {}, Watch(ListSink(), Traces("run", 1.0)))
+            await body(Subject(fake if request.param == "fake" else watched, lambda: fake.in_flight, lambda: fake.kept))
         else:
             async with real() as subject:
                 await body(subject)

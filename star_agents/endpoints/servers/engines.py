@@ -50,7 +50,7 @@ TRANSFORMERS_BODY = {"generation_config": json.dumps({"do_sample": True})}
 """`transformers serve` ignores a temperature unless sampling is on, which the API has no field for."""
 
 _HANDED_ON = frozenset(
-    ("HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
+    ("DO_NOT_TRACK", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 )
 _HANDED_ON_PREFIXES = (
     *("CUDA_", "HF_", "HUGGINGFACE_", "LC_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "PYTORCH_", "TORCH", "TRANSFORMERS_"),
@@ -120,6 +120,10 @@ def public_name(spec: LocalServerSpec) -> str:
     return Path(spec.model).name if Path(spec.model).is_absolute() else spec.model
 
 
+SILENT = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+"""Servers that we start report their use to nobody, unless their operator says otherwise."""
+
+
 def environment(spec: LocalServerSpec, installed: Installation, key: str | None) -> dict[str, str]:
     """What the server may see of our surroundings, and what it must have besides."""
     handed_on = {
@@ -134,7 +138,7 @@ def environment(spec: LocalServerSpec, installed: Installation, key: str | None)
         "SPT_NOENV": "1",  # vLLM renames its processes, and would write the new name over their environment
     }
     # Threads that spin while they wait starve the scorers on the same cores, tenfold (docs/engines.md).
-    defaults = {"OMP_WAIT_POLICY": "PASSIVE", **(VLLM_CPU_ENVIRON if installed.is_cpu else {})}
+    defaults = {"OMP_WAIT_POLICY": "PASSIVE", **SILENT, **(VLLM_CPU_ENVIRON if installed.is_cpu else {})}
     given = {"VLLM_API_KEY": key} if key else {}
     # Numbered as nvidia-smi numbers them, which CUDA does not by default.
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))}

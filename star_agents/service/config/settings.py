@@ -261,6 +261,13 @@ class ServiceSection(Section):
     drain_s: Seconds = 30.0
 
 
+class TelemetrySection(Section):
+    """Traces of single seeds for an OpenTelemetry collector; needs the extra `otel`."""
+
+    endpoint: Url | None = None
+    sample: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+
 class Settings(Section):
     """A whole config file."""
 
@@ -278,4 +285,5 @@ class Settings(Section):
     budget: BudgetSection = BudgetSection()
     output: OutputSection = OutputSection()
     service: ServiceSection = ServiceSection()
+    telemetry: TelemetrySection = TelemetrySection()
     laboratory: LaboratorySection = LaboratorySection()

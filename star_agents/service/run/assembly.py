@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from star_agents.core.ports import Completer, Scorer, Store
 from star_agents.core.records import MemoryEntry
 from star_agents.endpoints.choice_probe import settled
 from star_agents.endpoints.descriptors import fitted
@@ -44,6 +45,8 @@ from star_agents.service.run.sizing import Sizer
 from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
 from star_agents.service.run.start_report import start_report
 from star_agents.service.run.together import opened_together
+from star_agents.service.telemetry.opening import watching
+from star_agents.service.telemetry.traced import Watch, WatchedCompleter, WatchedScorer, WatchedStore
 from star_agents.service.view.bill import spent_on
 from star_agents.service.view.status import CHECKING
 from star_agents.storage import failpoints
@@ -79,7 +82,9 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
-        async with opened_together(await asyncio.to_thread(_models, job)) as opened:
+        models_to_open = await asyncio.to_thread(_models, job)
+        begun = f"{settings.run.name} {recovered.standing.manifest.created}"
+        async with watching(settings.telemetry, begun) as watch, opened_together(models_to_open) as opened:
             models = Models.sort(opened)
             specs = await _specs(settings, inputs, models)
             purse = _purse(settings, recovered)
@@ -89,7 +94,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
                 report("filling the memory bank")
                 memory = await asyncio.to_thread(_remembered, settings.memory, recovered.entries)
                 recovered = replace(recovered, entries=())  # the bank has them, and this lives as long as the run
-                opened_parts = Opened(store, source, follower, models, fleet, purse, memory)
+                opened_parts = Opened(store, source, follower, models, fleet, purse, memory, watch)
                 yield _join(job, inputs, recovered, opened_parts)
 
 
@@ -121,6 +126,7 @@ class Opened:
     fleet: Fleet
     purse: Purse
     memory: MemoryBank
+    watch: Watch | None
 
 
 async def _open_source(job: Job, inputs: Inputs, recovered: Recovered) -> FedSeeds:
@@ -211,13 +217,14 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
     bounds = wiring.in_flight_bounds(settings)
     in_flight = wiring.first_in_flight(settings, bounds, opened.fleet.total_limit)
     board = board_of(settings, inputs, standing.weights or begun, opened.memory, max_in_flight=in_flight)
-    evolver = evolver_of(settings, inputs, board, opened.store, standing.tally)
+    completer, scorer, store = _watched(settings, opened)
+    evolver = evolver_of(settings, inputs, board, store, standing.tally)
     intake = Intake(opened.source, _outlook(job, inputs, board, evolver, opened.purse), limit=job.limit)
     ports = Ports(
-        completer=opened.fleet,
-        store=opened.store,
+        completer=completer,
+        store=store,
         source=intake,
-        scorer=opened.models.scorer,
+        scorer=scorer,
         embedder=opened.models.embedder,
         recorded=recovered.replies,
         idle_shares=opened.fleet.idle_shares,
@@ -244,6 +251,15 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         source=opened.source,
         follower=opened.follower,
     )
+
+
+def _watched(settings: Settings, opened: Opened) -> tuple[Completer, Scorer, Store]:
+    """The ports as the stages get them."""
+    fleet, scorer, store, watch = opened.fleet, opened.models.scorer, opened.store, opened.watch
+    if watch is None:
+        return fleet, scorer, store
+    models = {name: section.model for name, section in settings.endpoints.items()}
+    return WatchedCompleter(fleet, models, watch), WatchedScorer(scorer, watch), WatchedStore(store, watch)
 
 
 def _outlook(job: Job, inputs: Inputs, board: Board, evolver: Evolver, purse: Purse) -> Outlook:

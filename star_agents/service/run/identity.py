@@ -58,6 +58,7 @@ SAFE = (
     "budget.*",
     "output.*",
     "service.*",
+    "telemetry.*",
     "laboratory.*",  # a real run never reads it
 )
 

@@ -17,9 +17,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from star_agents import __version__
 from star_agents.core.errors import StarError, reasons
 from star_agents.core.records import RowSource
+from star_agents.core.version import __version__
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.service.view.loop_lag import BOUNDS_S, LoopLag
 from star_agents.service.view.status import Phase, RunStatus

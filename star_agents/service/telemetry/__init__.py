@@ -1,0 +1,1 @@
+"""Traces: what each seed waited for, span by span, told to an OpenTelemetry collector."""
