@@ -1,6 +1,10 @@
 """One call made durable: what it cost is on its record, whichever way it ends."""
 
 import asyncio
+import gc
+import weakref
+
+import pytest
 
 from star_agents.core.calls import NOTHING, Completion, Failure, Request, Usage
 from star_agents.core.errors import BadRequestError, CallError, OverloadedError
@@ -74,3 +78,17 @@ def test_a_call_that_went_well_wasted_nothing() -> None:
     reply = ask()
     assert reply == completion("answer")
     assert reply.wasted is NOTHING
+
+
+@pytest.mark.fault("F-70")
+def test_f70_a_failed_call_leaves_nothing_to_the_collector() -> None:
+    """Its error is gone with its record: no frame keeps it, though each raised what it had by a name."""
+    error = failed(BadRequestError("no such field"), 1, NOTHING)
+    is_alive = weakref.ref(error)
+    gc.disable()
+    try:
+        ask(*(errors := [error]))
+        del error, errors
+        assert is_alive() is None
+    finally:
+        gc.enable()
