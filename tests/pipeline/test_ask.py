@@ -80,15 +80,27 @@ def test_a_call_that_went_well_wasted_nothing() -> None:
     assert reply.wasted is NOTHING
 
 
+class Named(Script):
+    """Raises what it has by a name, as a fleet does: the error's frames hold the error."""
+
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
+        error = BadRequestError("no such field")
+        self.raised = weakref.ref(error)
+        raise error
+
+
 @pytest.mark.fault("F-70")
 def test_f70_a_failed_call_leaves_nothing_to_the_collector() -> None:
-    """Its error is gone with its record: no frame keeps it, though each raised what it had by a name."""
-    error = failed(BadRequestError("no such field"), 1, NOTHING)
-    is_alive = weakref.ref(error)
+    """Its error, and all that its frames hold, is gone with its record."""
+    script, store = Named(), MemoryStore()
+
+    async def main() -> None:
+        await store.assign(plan(0))
+        assert isinstance(await Asker(script, store, {}).ask(REQUEST), Failure)
+        assert script.raised() is None
+
     gc.disable()
     try:
-        ask(*(errors := [error]))
-        del error, errors
-        assert is_alive() is None
+        run_virtual(main())
     finally:
         gc.enable()

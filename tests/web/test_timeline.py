@@ -59,7 +59,7 @@ def test_a_later_start_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.fault("F-70")
 def test_f70_in_memory_it_is_as_large_as_its_file(tmp_path: Path) -> None:
-    """A run of hours holds its samples as their lines: a third more than the file, not its objects' five times."""
+    """A run of hours holds its samples as their lines: little more than the file, not three times as much."""
     file = tmp_path / TIMELINE_FILE
     samples = [replace(sample(number), tokens={"small": number, "large": number}) for number in range(1, MOST - 1)]
     file.write_bytes(b"\n".join(map(orjson.dumps, samples)) + b"\n")

@@ -2,8 +2,8 @@
 
 Laws: however long a run lasts it is at most `MOST` samples, and the newest half of them is never thinned: what is
 older gets coarser, the older the more. The file can be done without; a line of it that cannot be read is left out.
-Samples hold totals, so a rate between any two that are left is right. In memory a sample is its line of the file: as
-objects it would take four times as much, and a run of hours grow by that.
+Samples hold totals, so a rate between any two that are left is right. In memory a sample is its line of the file:
+as objects it would take more than twice as much, and a run grow by that for its first hours.
 """
 
 import asyncio
