@@ -106,7 +106,8 @@ def proxy_header(spec: EndpointSpec) -> dict[str, str]:
 
 
 def translated(error: Exception, who: str, sending: Sending, deadlines: aiohttp.ClientTimeout) -> CallError:
-    """Our error for theirs; `who` is whom it was sent to, under which `deadlines`."""
+    """Our error for theirs, which loses its frames; `who` is whom it was sent to, under which `deadlines`."""
+    _let_go_of_frames(error)
     if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:
         return ConnectFailedError(f"{who}: this process has no file descriptors left; raise `ulimit -n`")
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -115,6 +116,18 @@ def translated(error: Exception, who: str, sending: Sending, deadlines: aiohttp.
     if kind is ConnectionLostError and not sending.is_fresh and not sending.has_begun:
         kind, words = ConnectFailedError, "the server had closed the idle connection"
     return kind(f"{who}: {words.format(deadlines, tls=_tls_reason(error))}")
+
+
+def _let_go_of_frames(error: BaseException) -> None:
+    """Of an error and of what led to it.
+
+    aiohttp keeps the error of a broken reply on its stream, and the frames in the error's traceback keep the stream.
+    Such a ring is freed by the collector alone, which comes seldom: some fifty objects a send that failed.
+    """
+    led: BaseException | None = error
+    while led is not None:
+        led.__traceback__ = None
+        led = led.__cause__ or led.__context__
 
 
 def _refused_by_proxy(status: int, who: str) -> CallError:

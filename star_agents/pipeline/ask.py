@@ -51,6 +51,7 @@ class Asker:
             try:
                 completion = await self._completer.complete(request, place)
             except (EndpointError, ReplyError) as error:
+                error.__traceback__ = None  # its frames hold it: a ring that waits for the collector
                 sends, wasted = sends + error.attempts, wasted + error.wasted
                 if error.blames != "endpoint" or request.endpoint not in self._completer.unavailable():
                     return _failure(request, error, sends, wasted)

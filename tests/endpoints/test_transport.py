@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import errno
+import gc
 import json
 import resource
 import socket
@@ -20,6 +22,7 @@ from star_agents.core.errors import (
     CallError,
     ConfigError,
     ConnectFailedError,
+    ConnectionLostError,
     MisdirectedError,
     NoSuchHostError,
     TimedOutError,
@@ -371,3 +374,36 @@ def test_the_translation_of_a_foreign_error_is_ours_alone() -> None:
     foreign = aiohttp.ClientResponseError(request, (), status=400, message=f"bad {CANARY}")
     ours = transport.translated(foreign, "e", transport.Sending(), aiohttp.ClientTimeout(total=1))
     assert str(ours) == "e: the reply is not HTTP"
+
+
+@pytest.mark.fault("F-70")
+def test_f70_a_send_that_failed_leaves_nothing_to_the_collector(run: Run) -> None:
+    """A reply that breaks off: its stream, and what was read of it, are freed without a collection."""
+
+    async def break_off(line: Line) -> None:
+        await line.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + bytes(1000))
+        line.writer.close()
+
+    async def main() -> None:
+        async with talking(break_off, CHAT) as (_, client):
+            await refused(client)  # what is made once
+            gc.collect()
+            gc.disable()
+            before = alive(aiohttp.StreamReader)
+            for _ in range(5):
+                await refused(client)
+            assert alive(aiohttp.StreamReader) <= before
+
+    async def refused(client: ReplicaClient) -> None:
+        with contextlib.suppress(ConnectionLostError):
+            await client.send(b"{}")
+            raise AssertionError("it was answered")
+
+    try:
+        run(main())
+    finally:
+        gc.enable()
+
+
+def alive(kind: type) -> int:
+    return sum(isinstance(one, kind) for one in gc.get_objects())

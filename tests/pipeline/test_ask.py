@@ -1,6 +1,10 @@
 """One call made durable: what it cost is on its record, whichever way it ends."""
 
 import asyncio
+import gc
+import weakref
+
+import pytest
 
 from star_agents.core.calls import NOTHING, Completion, Failure, Request, Usage
 from star_agents.core.errors import BadRequestError, CallError, OverloadedError
@@ -74,3 +78,29 @@ def test_a_call_that_went_well_wasted_nothing() -> None:
     reply = ask()
     assert reply == completion("answer")
     assert reply.wasted is NOTHING
+
+
+class Named(Script):
+    """Raises what it has by a name, as a fleet does: the error's frames hold the error."""
+
+    async def complete(self, request: Request, place: Place | None = None) -> Completion:
+        error = BadRequestError("no such field")
+        self.raised = weakref.ref(error)
+        raise error
+
+
+@pytest.mark.fault("F-70")
+def test_f70_a_failed_call_leaves_nothing_to_the_collector() -> None:
+    """Its error, and all that its frames hold, is gone with its record."""
+    script, store = Named(), MemoryStore()
+
+    async def main() -> None:
+        await store.assign(plan(0))
+        assert isinstance(await Asker(script, store, {}).ask(REQUEST), Failure)
+        assert script.raised() is None
+
+    gc.disable()
+    try:
+        run_virtual(main())
+    finally:
+        gc.enable()

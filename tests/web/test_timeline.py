@@ -1,10 +1,13 @@
 """The run over time: samples of totals that stay few, in a file that may break off anywhere."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +55,24 @@ def test_a_later_start_goes_on(tmp_path: Path) -> None:
     assert told == [(3, 1, 12), (4, 2, 20), (5, 2, 21), (6, 2, 22)]
     assert known.after(5)[0].tokens == {"e": 18}
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.fault("F-70")
+def test_f70_in_memory_it_is_as_large_as_its_file(tmp_path: Path) -> None:
+    """A run of hours holds its samples as their lines: little more than the file, not three times as much."""
+    file = tmp_path / TIMELINE_FILE
+    samples = [replace(sample(number), tokens={"small": number, "large": number}) for number in range(1, MOST - 1)]
+    file.write_bytes(b"\n".join(map(orjson.dumps, samples)) + b"\n")
+    del samples
+    loaded(file)  # what is made once
+    tracemalloc.start()
+    try:
+        timeline = loaded(file)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(timeline.after(0)) == MOST - 2
+    assert held < 1.5 * file.stat().st_size
 
 
 @given(cut=st.integers(0, 600))

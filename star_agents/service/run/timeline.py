@@ -2,16 +2,19 @@
 
 Laws: however long a run lasts it is at most `MOST` samples, and the newest half of them is never thinned: what is
 older gets coarser, the older the more. The file can be done without; a line of it that cannot be read is left out.
-Samples hold totals, so a rate between any two that are left is right.
+Samples hold totals, so a rate between any two that are left is right. In memory a sample is its line of the file:
+as objects it would take more than twice as much, and a run grow by that for its first hours.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -26,6 +29,8 @@ SAMPLE_S = 5.0
 """How often a sample is taken."""
 
 MOST = 2048
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +60,8 @@ class Timeline:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._samples: list[Sample] = []
+        self._lines: list[bytes] = []
+        self._number = 0
         self._start = 1
         self._adding = threading.Lock()
 
@@ -63,14 +69,17 @@ class Timeline:
         """Read what earlier starts left. Blocks."""
         with suppress(OSError):
             content = self._file.read_bytes()
-            self._samples = thinned(_readable(content.splitlines()))
-            self._start = self._samples[-1].start + 1 if self._samples else 1
+            for sample in _readable(content.splitlines()):
+                self._lines.append(_line(sample))
+                self._number, self._start = sample.number, sample.start + 1
+            self._lines = thinned(self._lines)
             if not content.endswith(b"\n"):  # a crash: what is appended must not join half a line
                 self._write()
 
     def after(self, number: int) -> list[Sample]:
         """The samples after one, oldest first."""
-        return [sample for sample in self._samples if sample.number > number]
+        newer = takewhile(lambda sample: sample.number > number, map(_SAMPLE.validate_json, reversed(self._lines)))
+        return list(newer)[::-1]
 
     async def keep(self, status: Callable[[], RunStatus]) -> None:
         """Note a snapshot now and then; ends only by being cancelled."""
@@ -84,11 +93,12 @@ class Timeline:
 
     def _add(self, status: RunStatus, at: str) -> None:
         with self._adding:  # a note that was cancelled may still be at it
-            sample = self._sample(status, at)
-            before, self._samples = len(self._samples), thinned([*self._samples, sample])
+            self._number += 1
+            line = _line(self._sample(status, at))
+            before, self._lines = len(self._lines), thinned([*self._lines, line])
             try:
-                if len(self._samples) > before:
-                    _append(self._file, _line(sample))
+                if len(self._lines) > before:
+                    _append(self._file, line)
                 else:
                     self._write()
             except OSError as error:
@@ -97,7 +107,7 @@ class Timeline:
     def _sample(self, status: RunStatus, at: str) -> Sample:
         bill = status.bill
         return Sample(
-            number=self._samples[-1].number + 1 if self._samples else 1,
+            number=self._number,
             start=self._start,
             at=at,
             done=status.seeds_done,
@@ -107,10 +117,10 @@ class Timeline:
         )
 
     def _write(self) -> None:
-        write_private(self._file, b"".join(map(_line, self._samples)))
+        write_private(self._file, b"".join(self._lines))
 
 
-def thinned(samples: list[Sample]) -> list[Sample]:
+def thinned(samples: list[T]) -> list[T]:
     """The same samples, or where they are too many, every second one of the older half with the newer half."""
     if len(samples) < MOST:
         return samples
@@ -118,12 +128,10 @@ def thinned(samples: list[Sample]) -> list[Sample]:
     return samples[:newer:2] + samples[newer:]
 
 
-def _readable(lines: Sequence[bytes]) -> list[Sample]:
-    samples = list[Sample]()
+def _readable(lines: Sequence[bytes]) -> Iterator[Sample]:
     for line in lines:
         with suppress(ValidationError):  # the last one may be half of one
-            samples.append(_SAMPLE.validate_json(line))
-    return samples
+            yield _SAMPLE.validate_json(line)
 
 
 def _line(sample: Sample) -> bytes:
