@@ -20,7 +20,6 @@ from star_agents.cli.judging import judge_lines
 from star_agents.cli.screen_tables import endpoint_section, recent_section, weight_section
 from star_agents.cli.text import cells, duration, one_line, plain, rate
 from star_agents.service.view.bill import Bill
-from star_agents.service.view.bottleneck import bottleneck
 from star_agents.service.view.status import Phase, RunStatus
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 4
@@ -182,7 +181,7 @@ def _speed(status: RunStatus) -> str:
 
 def _held_back(status: RunStatus) -> RenderableType:
     """Which stage to look at first, or why nothing is held back."""
-    found = bottleneck(status)
+    found = status.bottleneck
     if found is None:
         return labelled("", Text(_no_bottleneck(status), style="dim"))
     return labelled(

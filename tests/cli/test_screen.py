@@ -15,7 +15,7 @@ from star_agents.cli.screen import percent, row_rates, screen, share_done
 from star_agents.core.records import RowSource
 from star_agents.endpoints.meter import EndpointState, EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
-from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.view.status import Bottleneck, LastRow, PairStatus, Phase, RunStatus
 from tests.cli.test_console import STATUS
 from tests.service.service_world import status as everything
 
@@ -76,6 +76,16 @@ def test_it_is_never_all_done_while_something_is_waited_for() -> None:
     assert percent(over) == "100 %"
     assert share_done(replace(over, seeds_done=23)) == 95
     assert percent(RunStatus("x", Phase.STARTING, "", 0.0)) == "- %"
+
+
+def test_the_bottleneck_is_the_one_of_the_snapshot() -> None:
+    """What the service decided is told as it is, in the screen and in the line; nothing is decided again."""
+    full = replace(STATUS, channels=(ChannelStatistics("candidates", 16, 16, 16, 0, 9, 0),))
+    assert "bottleneck: none" in "\n".join(drawn(full, 80))
+    assert "bottleneck" not in line(full)
+    told = replace(STATUS, bottleneck=Bottleneck("endpoint smol", "3 of 4 calls out, 9 wait", 0.5))
+    assert "bottleneck: endpoint smol (3 of 4 calls out, 9 wait)" in "\n".join(drawn(told, 80))
+    assert "bottleneck=endpoint:smol" in line(told)
 
 
 def test_a_seed_that_kept_nothing_better_counts_as_fallback() -> None:

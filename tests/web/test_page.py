@@ -9,7 +9,8 @@ import pytest
 
 from star_agents.core.records import Candidate, Graded, Seed
 from star_agents.endpoints.meter import EndpointStatus
-from star_agents.service.view.status import Ending, PairStatus, Phase
+from star_agents.pipeline.channel import ChannelStatistics
+from star_agents.service.view.status import Bottleneck, Ending, PairStatus, Phase
 from star_agents.storage.store import RunStore
 from tests.storage.examples import MANIFEST, asked, completion, graded, plan, update
 from tests.web.conftest import Watched
@@ -72,6 +73,17 @@ def test_it_shows_the_run_and_follows_it(theatre: Theatre, visit: Visit) -> None
     theatre.shown = replace(theatre.shown, seeds_done=999, name="another")
     wait(page, "document.querySelector('#name').textContent === 'another'")
     assert "999 of 1,000 seeds · 99.9 %" in text(page, "#progress-text")
+
+
+def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit) -> None:
+    """The same stage and the same words as on the terminal, whatever the queues look like; and none where there is none."""
+    full = ChannelStatistics("unjudged", 16, 16, 16, 0, 9, 0)
+    theatre.shown = replace(theatre.shown, channels=(full,), bottleneck=Bottleneck("scorer", "2 of 2 busy", 0.9))
+    page = visit(theatre.url())
+    wait(page, "document.querySelector('#bottleneck').textContent === 'bottleneck: scorer (2 of 2 busy)'")
+    assert page.locator("#stages .queue.full").count() == 1
+    theatre.shown = replace(theatre.shown, bottleneck=None)
+    wait(page, "document.querySelector('#bottleneck').textContent.startsWith('bottleneck: none')")
 
 
 def test_the_token_leaves_the_address_and_stays_in_the_tab(theatre: Theatre, visit: Visit, watched: Watched) -> None:

@@ -14,6 +14,7 @@ from star_agents.core.records import (
 from star_agents.policy.weights import uniform
 from star_agents.service.run.engine import Engine
 from star_agents.service.view.bill import bill, recorded_prices
+from star_agents.service.view.bottleneck import with_bottleneck
 from star_agents.service.view.judge_status import judge_status, recorded_swap
 from star_agents.service.view.status import LastRow, PairStatus, Phase, PoolChange, RunStatus
 from star_agents.storage.folder import RunFolder
@@ -34,7 +35,7 @@ def picture(
     if engine is None:
         return RunStatus(name, phase, message, elapsed_s)
     left = engine.seeds_total - engine.seeds_done
-    return RunStatus(
+    shown = RunStatus(
         name=name,
         phase=phase,
         message=message,
@@ -60,6 +61,7 @@ def picture(
         changes=tuple(map(pool_change, engine.changes)),
         seeds_fed=engine.source.num_fed,
     )
+    return with_bottleneck(shown)
 
 
 def eta(phase: Phase, *, left: int, in_flight: int, seeds_per_s: float) -> float | None:

@@ -77,6 +77,18 @@ class LastRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The stage that holds the others back: `scorer`, `judge`, `learner` or `endpoint NAME`.
+
+    `why` is a few words for a person, `pressure` from 0 to 1 (`view.bottleneck`).
+    """
+
+    stage: str
+    why: str
+    pressure: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """Everything a person watching a run wants to see. Counts of seeds are over all starts of the run."""
 
@@ -114,3 +126,5 @@ class RunStatus:
     """Where a browser finds the page, without its token; None where no port is open."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""
+    bottleneck: Bottleneck | None = None
+    """None where no stage holds the others back."""
