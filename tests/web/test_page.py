@@ -76,7 +76,7 @@ def test_it_shows_the_run_and_follows_it(theatre: Theatre, visit: Visit) -> None
 
 
 def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit) -> None:
-    """The same stage and the same words as on the terminal, whatever the queues look like; and none where there is none."""
+    """The stage and the words that the terminal has too, whatever the queues look like; or that there is none."""
     full = ChannelStatistics("unjudged", 16, 16, 16, 0, 9, 0)
     theatre.shown = replace(theatre.shown, channels=(full,), bottleneck=Bottleneck("scorer", "2 of 2 busy", 0.9))
     page = visit(theatre.url())
@@ -248,7 +248,8 @@ def test_an_end_and_a_silence_are_told_apart(theatre: Theatre, visit: Visit) -> 
     theatre.shown = replace(theatre.shown, phase=Phase.FINISHED, ending=Ending.COMPLETE, seeds_done=1000)
     wait(page, "document.querySelector('#message').textContent.startsWith('The run has ended: complete')")
     assert "1,000 of 1,000 seeds · 100.0 %" in text(page, "#progress-text")
-    assert not page.locator("#pause").is_visible()
+    assert page.locator("#pause").is_disabled()
+    assert "there is nothing to steer" in str(page.locator("#pause").get_attribute("title"))
     assert page.locator("#rows tbody tr").count() == 50
 
 

@@ -1,4 +1,4 @@
-"""Which stage holds the others back: decided here and nowhere else, and told with the snapshot that it was decided from.
+"""Which stage holds the others back: decided here alone, and told with the snapshot that it was decided from.
 
 Whoever shows a run shows `RunStatus.bottleneck`; the terminal, the page and the log cannot differ.
 Law: what holds the others back is busy and has a queue. A full queue in front of an idle stage is about to be taken;

@@ -30,6 +30,10 @@ class Phase(StrEnum):
     RESTING = "not running"
 
 
+OVER = frozenset({Phase.FINISHED, Phase.RESTING})
+"""Nothing more is committed by whoever took the snapshot."""
+
+
 class Ending(StrEnum):
     """Why a run ended, other than by an error."""
 

@@ -5,6 +5,9 @@ import { brief, count, lasting, share, usd } from "./format.js";
 
 const LOOKS = { running: "good", paused: "warn", draining: "warn", starting: "soft", finished: "good" };
 
+// Nothing more comes of it: it has ended, or its folder is looked at and nobody runs it.
+export const isOver = ({ phase }) => phase === "finished" || phase === "not running";
+
 export function showHead(status) {
   say(byId("name"), status.name);
   document.title = `${status.phase} · ${status.name}`;
@@ -18,7 +21,7 @@ export function showHead(status) {
   const left = typeof status.eta_s === "number" ? ` · ${lasting(status.eta_s)} left` : "";
   say(
     byId("progress-text"),
-    `${count(done)} of ${count(total)} seeds${part === null ? "" : ` · ${part.toFixed(1)} %`}${left}`,
+    part === null ? `${count(done)} seeds` : `${count(done)} of ${count(total)} seeds · ${part.toFixed(1)} %${left}`,
   );
 }
 
@@ -30,17 +33,18 @@ export function showPhase(phase, look = LOOKS[phase] ?? "soft") {
 
 export function showTiles(status) {
   const { bill, scorer, endpoints, judging } = status;
-  const written = endpoints.reduce((sum, one) => sum + one.tokens_per_s, 0);
+  const isUp = endpoints.length > 0;
+  const written = isUp ? endpoints.reduce((sum, one) => sum + one.tokens_per_s, 0) : null;
   const paused = endpoints.filter((one) => one.state !== "ok").length;
   const kept = status.seeds_done ? status.seeds_kept / status.seeds_done : null;
   const improved = status.events["row.candidate"] ?? 0;
   replace(
     byId("tiles"),
-    tile("seeds / s", brief(status.seeds_per_s), `${count(status.seeds_in_flight)} in flight`),
+    tile("seeds / s", brief(isUp ? status.seeds_per_s : null), `${count(status.seeds_in_flight)} in flight`),
     tile(
       "tokens written / s",
       brief(written),
-      `${count(endpoints.reduce((sum, one) => sum + one.in_flight, 0))} calls in flight`,
+      isUp ? `${count(endpoints.reduce((sum, one) => sum + one.in_flight, 0))} calls in flight` : "",
     ),
     tile(
       "spent",
@@ -56,8 +60,8 @@ export function showTiles(status) {
     ),
     tile(
       "endpoints",
-      `${count(endpoints.length - paused)} of ${count(endpoints.length)} ok`,
-      `this start ${lasting(status.elapsed_s)}`,
+      isUp ? `${count(endpoints.length - paused)} of ${count(endpoints.length)} ok` : "–",
+      isUp ? `this start ${lasting(status.elapsed_s)}` : "",
     ),
   );
 }

@@ -36,6 +36,7 @@ export function showStages(status) {
       );
     }),
   );
+  if (!channels.length) replace(byId("stages"), el("p", { className: "soft" }, "nothing waits: the run is not up"));
   say(byId("bottleneck"), held(status));
 }
 
