@@ -86,6 +86,16 @@ def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit)
     wait(page, "document.querySelector('#bottleneck').textContent.startsWith('bottleneck: none')")
 
 
+def test_it_is_never_all_done_before_the_run_is_over(theatre: Theatre, visit: Visit) -> None:
+    """A run that waits for more seeds is not done, though every one that is there is: as on the terminal."""
+    theatre.shown = replace(theatre.shown, seeds_done=1000, seeds_in_flight=0)
+    page = visit(theatre.url())
+    wait(page, "document.querySelector('#progress-text').textContent === '1,000 of 1,000 seeds · 99.9 %'")
+    assert text(page, "#bottleneck") == "waiting: every seed that is there is done"
+    theatre.shown = replace(theatre.shown, phase=Phase.FINISHED, ending=Ending.COMPLETE)
+    wait(page, "document.querySelector('#progress-text').textContent === '1,000 of 1,000 seeds · 100.0 %'")
+
+
 def test_the_token_leaves_the_address_and_stays_in_the_tab(theatre: Theatre, visit: Visit, watched: Watched) -> None:
     """It is in no URL that is asked for, survives a reload, and a tab without one is asked for it."""
     page = visit(theatre.url())

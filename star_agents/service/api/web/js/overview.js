@@ -16,8 +16,8 @@ export function showHead(status) {
   const bar = byId("progress");
   bar.max = Math.max(total, 1);
   bar.value = done;
-  // Never 100 % while something is waited for.
-  const part = total ? Math.min(Math.floor((1000 * done) / total) / 10, done < total ? 99.9 : 100) : null;
+  // Never 100 % before the run is over: as on the terminal, for more may be fed.
+  const part = total ? Math.min(Math.floor((1000 * done) / total) / 10, isOver(status) ? 100 : 99.9) : null;
   const left = typeof status.eta_s === "number" ? ` · ${lasting(status.eta_s)} left` : "";
   say(
     byId("progress-text"),

@@ -43,7 +43,11 @@ export function showStages(status) {
 const isFull = (channel) => channel.capacity > 1 && channel.depth >= FULL * channel.capacity;
 
 // Which stage it is the service decides, as for the terminal; here it is only said.
-function held({ phase, bottleneck }) {
+function held(status) {
+  const { bottleneck } = status;
   if (bottleneck) return `bottleneck: ${bottleneck.stage} (${bottleneck.why})`;
-  return phase === "running" ? "bottleneck: none, no stage waits for another" : "";
+  if (status.phase !== "running") return "";
+  if (!status.seeds_in_flight && status.seeds_done >= status.seeds_total)
+    return "waiting: every seed that is there is done";
+  return "bottleneck: none, no stage waits for another";
 }
