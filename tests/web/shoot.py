@@ -66,7 +66,6 @@ def take_at_rest(browser: Browser, run_dir: Path) -> None:
         url = serving.stdout.readline().strip()
         try:
             shoot(browser, url, "page-at-rest", "light", (1200, 640), lambda _: None)
-            shoot(browser, url, "page-at-rest-narrow", "light", (390, 844), lambda _: None)
         finally:
             serving.terminate()
 

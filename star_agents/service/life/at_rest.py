@@ -76,9 +76,9 @@ async def until_started(folder: RunFolder, *, left_behind: Address | None) -> No
 def how_it_stands(ending: Ending | None) -> str:
     """One sentence for a person; a start that was killed left no ending."""
     if ending is Ending.COMPLETE:
-        return "The run is complete. This page is read from its folder; there is nothing to steer."
-    how = "its last start was killed" if ending is None else f"its last start ended: {ending}"
-    return f"The run is not running; {how}. This page is read from its folder; serve-run --resume goes on with it."
+        return "The run is complete; this is read from its folder."
+    how = "the last start was killed" if ending is None else f"the last start ended: {ending}"
+    return f"Read from the run folder; {how}. serve-run --resume goes on with it."
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:

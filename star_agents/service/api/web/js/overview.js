@@ -14,6 +14,7 @@ export function showHead(status) {
   showPhase(status.phase);
   const { seeds_done: done, seeds_total: total } = status;
   const bar = byId("progress");
+  bar.hidden = !total;
   bar.max = Math.max(total, 1);
   bar.value = done;
   // Never 100 % before the run is over: as on the terminal, for more may be fed.
@@ -32,20 +33,12 @@ export function showPhase(phase, look = LOOKS[phase] ?? "soft") {
 }
 
 export function showTiles(status) {
-  const { bill, scorer, endpoints, judging } = status;
-  const isUp = endpoints.length > 0;
-  const written = isUp ? endpoints.reduce((sum, one) => sum + one.tokens_per_s, 0) : null;
-  const paused = endpoints.filter((one) => one.state !== "ok").length;
+  const { bill, judging } = status;
   const kept = status.seeds_done ? status.seeds_kept / status.seeds_done : null;
   const improved = status.events["row.candidate"] ?? 0;
   replace(
     byId("tiles"),
-    tile("seeds / s", brief(isUp ? status.seeds_per_s : null), `${count(status.seeds_in_flight)} in flight`),
-    tile(
-      "tokens written / s",
-      brief(written),
-      isUp ? `${count(endpoints.reduce((sum, one) => sum + one.in_flight, 0))} calls in flight` : "",
-    ),
+    ...(status.endpoints.length ? paceTiles(status) : [tile("seeds done", count(status.seeds_done), "")]),
     tile(
       "spent",
       bill ? usd(bill.total.usd, bill.total.is_at_least) : "–",
@@ -53,18 +46,33 @@ export function showTiles(status) {
     ),
     tile("rows improved", share(status.seeds_done ? improved / status.seeds_done : null), `${share(kept)} kept`),
     tile("judge spared", share(judging?.spared_share ?? null), `${count(judging?.asked ?? null)} asked`),
+    ...(status.endpoints.length ? machineTiles(status) : []),
+  );
+}
+
+// What only a run that is up has.
+const paceTiles = ({ seeds_per_s, seeds_in_flight, endpoints }) => [
+  tile("seeds / s", brief(seeds_per_s), `${count(seeds_in_flight)} in flight`),
+  tile(
+    "tokens written / s",
+    brief(sumOf(endpoints, "tokens_per_s")),
+    `${count(sumOf(endpoints, "in_flight"))} calls in flight`,
+  ),
+];
+
+function machineTiles({ scorer, endpoints, elapsed_s }) {
+  const ok = endpoints.filter((one) => one.state === "ok").length;
+  return [
     tile(
       "scorer",
       scorer ? `${count(scorer.busy)} of ${count(scorer.workers)} busy` : "–",
       scorer ? `${brief(scorer.tokens_per_s)} tokens / s` : "",
     ),
-    tile(
-      "endpoints",
-      isUp ? `${count(endpoints.length - paused)} of ${count(endpoints.length)} ok` : "–",
-      isUp ? `this start ${lasting(status.elapsed_s)}` : "",
-    ),
-  );
+    tile("endpoints", `${count(ok)} of ${count(endpoints.length)} ok`, `this start ${lasting(elapsed_s)}`),
+  ];
 }
+
+const sumOf = (items, name) => items.reduce((sum, one) => sum + one[name], 0);
 
 const tile = (name, value, more) =>
   el(
