@@ -171,6 +171,7 @@ def _progress(status: RunStatus, room: int) -> RenderableType:
         completed=share_done(status),
         width=width,
         pulse=not has_begun and status.phase is Phase.STARTING,
+        style="bright_black",  # a grey on any ground; the library's own is darker than what is done on a light one
         complete_style="cyan",
         finished_style="green",
         pulse_style="cyan",
