@@ -66,6 +66,9 @@ def test_the_endpoint_with_the_longest_line_is_named() -> None:
     found = bottleneck(replace(RUN, endpoints=(paused, endpoint("smol", 8, 30))))
     assert found is not None
     assert (found.stage, found.why) == ("endpoint gpt", "paused, 40 calls wait")
+    found = bottleneck(replace(RUN, endpoints=(replace(paused, state="open"),)))
+    assert found is not None
+    assert found.why == "no answer, 40 calls wait"  # in the word that the screens have for it
 
 
 def test_of_equals_the_last_one_is_the_cause() -> None:

@@ -13,7 +13,7 @@ from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
-from star_agents.service.view.status import Bottleneck, Phase, RunStatus
+from star_agents.service.view.status import STATES, Bottleneck, Phase, RunStatus
 
 LEAST_PRESSURE = 0.25
 """Below it nothing is worth a word: every queue holds something now and then."""
@@ -85,5 +85,5 @@ def _scorer(scorer: PoolStatus, candidates: ChannelStatistics | None, seeds_in_f
 
 def _held(endpoint: EndpointStatus) -> str:
     if endpoint.state != "ok":
-        return f"{endpoint.state}, {endpoint.waiting} calls wait"
+        return f"{STATES[endpoint.state]}, {endpoint.waiting} calls wait"
     return f"{endpoint.in_flight} of {endpoint.limit} calls out, {endpoint.waiting} wait"

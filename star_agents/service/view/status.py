@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from star_agents.core.records import RowSource
 from star_agents.endpoints.fleet import EndpointStatus
+from star_agents.endpoints.meter import EndpointState
 from star_agents.endpoints.servers.local import ServerStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
@@ -32,6 +33,10 @@ class Phase(StrEnum):
 
 OVER = frozenset({Phase.FINISHED, Phase.RESTING})
 """Nothing more is committed by whoever took the snapshot."""
+
+
+STATES: Mapping[EndpointState, str] = {"ok": "ok", "paused": "paused", "open": "no answer"}
+"""What an endpoint's state is called where people read it."""
 
 
 class Ending(StrEnum):
