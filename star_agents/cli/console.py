@@ -13,7 +13,6 @@ from star_agents.cli.bills import bill_table, failure_table, spent
 from star_agents.cli.judging import judge_lines
 from star_agents.cli.text import duration, flat, number
 from star_agents.service.life.lifecycle import Result
-from star_agents.service.view.bottleneck import bottleneck
 from star_agents.service.view.status import Ending, PairStatus, RunStatus
 
 
@@ -25,7 +24,7 @@ def line(status: RunStatus) -> str:
         for endpoint in status.endpoints
     )
     held = [f"{each.name}:{each.state}({each.reason or ''})" for each in status.endpoints if each.state != "ok"]
-    found = bottleneck(status)
+    found = status.bottleneck
     slow = [] if found is None else [f"bottleneck={found.stage.replace(' ', ':')}"]
     told = (
         f"{status.phase} seeds={status.seeds_done}/{status.seeds_total} kept={status.seeds_kept} "

@@ -6,6 +6,7 @@ a colour alone, and only colours are used that are legible on dark and on light.
 """
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from rich.box import ROUNDED
 from rich.console import Group, RenderableType
@@ -18,9 +19,8 @@ from star_agents.cli.bills import count, spent, summary
 from star_agents.cli.fitting import Section, fitted
 from star_agents.cli.judging import judge_lines
 from star_agents.cli.screen_tables import endpoint_section, recent_section, weight_section
-from star_agents.cli.text import cells, duration, one_line, plain, rate
+from star_agents.cli.text import cells, duration, flat, one_line, plain, rate
 from star_agents.service.view.bill import Bill
-from star_agents.service.view.bottleneck import bottleneck
 from star_agents.service.view.status import Phase, RunStatus
 
 LEAST_WIDTH, LEAST_HEIGHT = 24, 4
@@ -30,7 +30,10 @@ FRAME = 4
 """Columns that the frame takes."""
 
 MAX_AGENTS = 6
-"""Agents that are shown: those that cost the most tokens."""
+"""Agents that are shown: those that cost the most, in dollars and then in tokens."""
+
+MOST_LINES = 3
+"""Of one text."""
 
 LABEL = 9
 _ALMOST = 99
@@ -82,7 +85,7 @@ def _sections(status: RunStatus, room: int) -> Iterator[Section]:
     yield _gap()
     yield from _machinery(status, room)
     yield from _gapped(weight_section(status, room, priority=6))
-    yield from _outcome(status)
+    yield from _outcome(status, room)
     yield from _gapped(recent_section(status, room, priority=10))
     if status.page is not None:
         yield _gap()
@@ -112,15 +115,16 @@ def _machinery(status: RunStatus, room: int) -> Iterator[Section]:
         yield _line(8, "scorer", _scorer(status))
 
 
-def _outcome(status: RunStatus) -> Iterator[Section]:
+def _outcome(status: RunStatus, room: int) -> Iterator[Section]:
     """What became of the seeds, how the judge does, and which agents cost the most."""
     lines = []
     if rates := row_rates(status):
         lines.append(_line(9, "rows", rates))
     judged = [] if status.judging is None else judge_lines(status.judging)[:2]
-    lines += [_line(11, "judge", told.removeprefix("judge: ")) for told in judged]
+    for told in judged:
+        lines += _wrapped(11, "judge", told.removeprefix("judge: "), room)
     if status.bill is not None and status.bill.agents:
-        lines.append(_line(12, "agents", _agents(status.bill)))
+        lines += _wrapped(12, "agents", _agents(status.bill), room)
     if lines:
         yield _gap()
         yield from lines
@@ -139,6 +143,12 @@ def _gap() -> Section:
 
 def _line(priority: int, label: str, text: str, style: str = "") -> Section:
     return Section(priority=priority, draw=lambda _: labelled(label, plain(text, 1000), style))
+
+
+def _wrapped(priority: int, label: str, text: str, room: int) -> list[Section]:
+    """On as many lines as it takes, so that no figure is cut in two."""
+    lines = wrap(flat(text), max(room - LABEL, LABEL), max_lines=MOST_LINES, placeholder=" …")
+    return [_line(priority, "" if number else label, line) for number, line in enumerate(lines)]
 
 
 def labelled(label: str, text: Text, style: str = "") -> RenderableType:
@@ -161,6 +171,7 @@ def _progress(status: RunStatus, room: int) -> RenderableType:
         completed=share_done(status),
         width=width,
         pulse=not has_begun and status.phase is Phase.STARTING,
+        style="bright_black",  # a grey on any ground; the library's own is darker than what is done on a light one
         complete_style="cyan",
         finished_style="green",
         pulse_style="cyan",
@@ -182,7 +193,7 @@ def _speed(status: RunStatus) -> str:
 
 def _held_back(status: RunStatus) -> RenderableType:
     """Which stage to look at first, or why nothing is held back."""
-    found = bottleneck(status)
+    found = status.bottleneck
     if found is None:
         return labelled("", Text(_no_bottleneck(status), style="dim"))
     return labelled(
@@ -215,5 +226,5 @@ def _scorer(status: RunStatus) -> str:
 
 
 def _agents(bill: Bill) -> str:
-    dearest = sorted(bill.agents, key=lambda line: -line.tokens)[:MAX_AGENTS]
+    dearest = sorted(bill.agents, key=lambda line: (line.usd or 0.0, line.tokens), reverse=True)[:MAX_AGENTS]
     return ", ".join(f"{line.name} {spent(line)}" for line in dearest)

@@ -14,7 +14,7 @@ from star_agents.cli.fitting import Section
 from star_agents.cli.text import cells, duration, number, one_line, plain, seconds
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.service.view.bill import BillLine
-from star_agents.service.view.status import LastRow, PairStatus, RunStatus
+from star_agents.service.view.status import STATES, LastRow, PairStatus, RunStatus
 
 WIDE = 120
 """From so many columns on, there is one for why a limit is what it is, and rows lie beside their seeds."""
@@ -105,7 +105,8 @@ def _endpoint(endpoint: EndpointStatus, charged: BillLine | None) -> dict[str, T
 def _state(endpoint: EndpointStatus) -> str:
     """What holds an endpoint back, and for how long where that is known."""
     left = endpoint.paused_for_s
-    return endpoint.state if left is None else f"{endpoint.state} {duration(left + ALMOST_S)}"
+    word = STATES[endpoint.state]
+    return word if left is None else f"{word} {duration(left + ALMOST_S)}"
 
 
 def weight_section(status: RunStatus, room: int, *, priority: int) -> Iterator[Section]:

@@ -12,10 +12,14 @@ from rich.console import Console
 from star_agents.cli.console import line
 from star_agents.cli.fitting import Section, rows_of
 from star_agents.cli.screen import percent, row_rates, screen, share_done
-from star_agents.core.records import RowSource
+from star_agents.core.records import RowSource, Tally
 from star_agents.endpoints.meter import EndpointState, EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
-from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.view.bill import bill
+from star_agents.service.view.judge_status import judge_status
+from star_agents.service.view.status import Bottleneck, LastRow, PairStatus, Phase, RunStatus
+from star_agents.storage.spending import Account, Spend
+from star_agents.traffic.price import Price
 from tests.cli.test_console import STATUS
 from tests.service.service_world import status as everything
 
@@ -76,6 +80,29 @@ def test_it_is_never_all_done_while_something_is_waited_for() -> None:
     assert percent(over) == "100 %"
     assert share_done(replace(over, seeds_done=23)) == 95
     assert percent(RunStatus("x", Phase.STARTING, "", 0.0)) == "- %"
+
+
+def test_the_bottleneck_is_the_one_of_the_snapshot() -> None:
+    """What the service decided is told as it is, in the screen and in the line; nothing is decided again."""
+    full = replace(STATUS, channels=(ChannelStatistics("candidates", 16, 16, 16, 0, 9, 0),))
+    assert "bottleneck: none" in "\n".join(drawn(full, 80))
+    assert "bottleneck" not in line(full)
+    told = replace(STATUS, bottleneck=Bottleneck("endpoint smol", "3 of 4 calls out, 9 wait", 0.5))
+    assert "bottleneck: endpoint smol (3 of 4 calls out, 9 wait)" in "\n".join(drawn(told, 80))
+    assert "bottleneck=endpoint:smol" in line(told)
+
+
+def test_no_figure_of_the_judge_is_cut_at_eighty_columns() -> None:
+    """What is too long for a line goes on in the next; the dearest agents come first, by dollars."""
+    tally = Tally((), {"judge.asked": 221, "judge.spared": 499, "judge.orders.first": 73, "judge.orders.second": 76})
+    costs = {"long-winded": (2_000_000, 0.1), "dear": (9, 1e6), "middling": (100, 1e4), "another-one": (7, 1e3)}
+    spend = {Account(name, name, "keep+a", "respond"): Spend(1, 0, 1, tokens, 0) for name, (tokens, _) in costs.items()}
+    told = bill(spend, {name: Price(input=usd, output=0.0) for name, (_, usd) in costs.items()})
+    shown = replace(STATUS, judging=judge_status(tally, {}, swap=True), bill=told)
+    text = " ".join(" ".join(drawn(shown, 80)).replace("│", " ").split())
+    assert "suspect answers 0, 0 of them selected" in text
+    assert "(first favoured 73, second 76)" in text
+    assert text.index("dear $9.00") < text.index("middling $1.00") < text.index("long-winded $0.20")
 
 
 def test_a_seed_that_kept_nothing_better_counts_as_fallback() -> None:

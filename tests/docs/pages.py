@@ -79,6 +79,16 @@ def typed(text: str) -> Iterator[tuple[str, ...]]:
                 words = []
 
 
+def plain_names(page: Path) -> Iterator[str]:
+    """Pages of ours that a sentence names without leading there."""
+    for token in tokens(page):
+        depth = 0
+        for child in token.children or ():
+            depth += child.nesting if child.type in {"link_open", "link_close"} else 0
+            if child.type == "text" and not depth:
+                yield from re.findall(r"[a-z][a-z/-]*\.md\b", child.content)
+
+
 def links(page: Path) -> Iterator[str]:
     """Targets of links and pictures that lie in this repository."""
     for token in tokens(page):

@@ -17,7 +17,7 @@ from star_agents.cli.main import app
 from star_agents.cli.reference import reference
 from star_agents.service.config.settings import Settings
 from star_agents.service.config.validation import load_settings
-from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, links
+from tests.docs.pages import PAGES, ROOT, Block, Command, blocks, commands, links, plain_names
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [command for page in PAGES for command in commands(page)]
@@ -121,6 +121,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     """Within the repository; sections are looked at by the build of the site."""
     missing = [target for target in links(page) if not (page.parent / target.partition("#")[0]).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_that_is_named_is_linked(page: Path) -> None:
+    """Who reads of another page gets there by a click."""
+    assert list(plain_names(page)) == []
 
 
 def test_the_reference_is_up_to_date() -> None:

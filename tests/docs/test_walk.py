@@ -23,7 +23,7 @@ def test_the_quickstart_is_walked(tmp_path: Path) -> None:
     """Each command ends well, and what the page promises is there: a data set, two exports and a report."""
     walk = [command for command in commands(ROOT / "docs" / "quickstart.md") if command.is_whole]
     ours = [list(command.words[1:]) for command in walk if command.words[0] == "star-agents"]
-    ours = [words for words in ours if words[0] != "page"]  # wants a run that is going on; tests/web has it
+    ours = [words for words in ours if words[0] != "page"]  # serves until Ctrl-C; tests/web has it
     assert {words[0] for words in ours} >= {"validate", "serve-run", "status", "export", "report", "simulate"}
     with mock_endpoint(tmp_path) as endpoint:
         config = yaml.safe_load(Run(tmp_path, endpoint, tiny_models(tmp_path)).config().read_text())

@@ -17,7 +17,7 @@ from star_agents.service.api.server import Place, serve
 from star_agents.service.life.vitals import Vitals
 from star_agents.service.run.address import Address
 from star_agents.service.view.bill import bill, budget_status
-from star_agents.service.view.status import LastRow, PairStatus, Phase, RunStatus
+from star_agents.service.view.status import Bottleneck, LastRow, PairStatus, Phase, RunStatus
 from star_agents.storage.spending import Account, Spend
 from star_agents.traffic.budget import Budget
 
@@ -39,6 +39,7 @@ def status(phase: Phase = Phase.RUNNING) -> RunStatus:
         bill=bill({Account("e", "a", "keep+a", "respond"): Spend(2, 1, 3, 7, 11)}, {}),
         budget=budget_status(Budget(usd=2.0), waiting=0),
         last=LastRow(0, RowSource.CANDIDATE, "keep+a", 0.5, "ask", "ask", "answer"),
+        bottleneck=Bottleneck("endpoint e", "8 of 8 calls out, 30 wait", 0.75),
     )
 
 

@@ -11,7 +11,7 @@ from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.run.picture import eta
-from star_agents.service.view.bottleneck import bottleneck, endpoint_pressure, fill
+from star_agents.service.view.bottleneck import bottleneck, endpoint_pressure, fill, with_bottleneck
 from star_agents.service.view.status import Phase, RunStatus
 
 IDLE = PoolStatus(CrewState.READY, workers=2, busy=0, queued=0, restarts=0, samples=0, tokens=0, tokens_per_s=0.0)
@@ -66,6 +66,9 @@ def test_the_endpoint_with_the_longest_line_is_named() -> None:
     found = bottleneck(replace(RUN, endpoints=(paused, endpoint("smol", 8, 30))))
     assert found is not None
     assert (found.stage, found.why) == ("endpoint gpt", "paused, 40 calls wait")
+    found = bottleneck(replace(RUN, endpoints=(replace(paused, state="open"),)))
+    assert found is not None
+    assert found.why == "no answer, 40 calls wait"  # in the word that the screens have for it
 
 
 def test_of_equals_the_last_one_is_the_cause() -> None:
@@ -78,6 +81,14 @@ def test_of_equals_the_last_one_is_the_cause() -> None:
     )
     assert held(everything) == "learner"
     assert held(replace(everything, channels=everything.channels[:2])) == "scorer"
+
+
+def test_the_snapshot_carries_it() -> None:
+    """Whoever gets the snapshot gets the answer, and one that is out of date is replaced."""
+    held_back = with_bottleneck(replace(RUN, endpoints=(endpoint("gpt", 8, 30),)))
+    assert held_back.bottleneck == bottleneck(held_back)
+    assert held_back.bottleneck is not None
+    assert with_bottleneck(replace(held_back, endpoints=RUN.endpoints)).bottleneck is None
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.PAUSED, Phase.FINISHED, Phase.RESTING])

@@ -1,8 +1,10 @@
-"""Takes the pictures of docs/page.md: `python -m tests.web.shoot`, from a real run against the mock server.
+"""Takes the pictures of docs/page.md: `python -m tests.web.shoot`, of a real run against the mock server.
 
-It needs a Chromium (`tests/web/chromium.py`) and takes about two minutes. Look at the pictures before they are kept.
+The last ones are of the same run at rest. It needs a Chromium (`tests/web/chromium.py`) and takes about two minutes.
+Look at the pictures before they are kept.
 """
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,9 @@ def main() -> None:
             address = address_when_ready(run, process)
             with launched(path) as browser:
                 take_all(browser, address)
+                process.terminate()
+                process.wait()
+                take_at_rest(browser, run.run_dir)
         finally:
             process.kill()
             process.wait()
@@ -53,6 +58,18 @@ def take_all(browser: Browser, address: Address) -> None:
     take(browser, address, "page-narrow", "dark", (390, 1500), lambda _: None)
 
 
+def take_at_rest(browser: Browser, run_dir: Path) -> None:
+    """The page that the command serves of a run that was drained."""
+    command = [sys.executable, "-m", "star_agents", "page", str(run_dir), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        url = serving.stdout.readline().strip()
+        try:
+            shoot(browser, url, "page-at-rest", "light", (1200, 640), lambda _: None)
+        finally:
+            serving.terminate()
+
+
 def take(
     browser: Browser,
     address: Address,
@@ -61,9 +78,17 @@ def take(
     size: tuple[int, int],
     prepare: Callable[[Page], None],
 ) -> None:
+    """With a token that may steer, except on the phone."""
+    token = address.read_token if name == "page-narrow" else address.token
+    shoot(browser, str(address.page(token=token)), name, scheme, size, prepare)
+
+
+def shoot(
+    browser: Browser, url: str, name: str, scheme: Scheme, size: tuple[int, int], prepare: Callable[[Page], None]
+) -> None:
     """One picture of the page as a person finds it who has just opened it."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    page.goto(str(address.page(token=address.read_token if name == "page-narrow" else address.token)))
+    page.goto(url)
     page.wait_for_timeout(SETTLE_MS)
     prepare(page)
     page.wait_for_timeout(500)

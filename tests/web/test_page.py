@@ -9,7 +9,8 @@ import pytest
 
 from star_agents.core.records import Candidate, Graded, Seed
 from star_agents.endpoints.meter import EndpointStatus
-from star_agents.service.view.status import Ending, PairStatus, Phase
+from star_agents.pipeline.channel import ChannelStatistics
+from star_agents.service.view.status import Bottleneck, Ending, PairStatus, Phase
 from star_agents.storage.store import RunStore
 from tests.storage.examples import MANIFEST, asked, completion, graded, plan, update
 from tests.web.conftest import Watched
@@ -72,6 +73,27 @@ def test_it_shows_the_run_and_follows_it(theatre: Theatre, visit: Visit) -> None
     theatre.shown = replace(theatre.shown, seeds_done=999, name="another")
     wait(page, "document.querySelector('#name').textContent === 'another'")
     assert "999 of 1,000 seeds · 99.9 %" in text(page, "#progress-text")
+
+
+def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit) -> None:
+    """The stage and the words that the terminal has too, whatever the queues look like; or that there is none."""
+    full = ChannelStatistics("unjudged", 16, 16, 16, 0, 9, 0)
+    theatre.shown = replace(theatre.shown, channels=(full,), bottleneck=Bottleneck("scorer", "2 of 2 busy", 0.9))
+    page = visit(theatre.url())
+    wait(page, "document.querySelector('#bottleneck').textContent === 'bottleneck: scorer (2 of 2 busy)'")
+    assert page.locator("#stages .queue.full").count() == 1
+    theatre.shown = replace(theatre.shown, bottleneck=None)
+    wait(page, "document.querySelector('#bottleneck').textContent.startsWith('bottleneck: none')")
+
+
+def test_it_is_never_all_done_before_the_run_is_over(theatre: Theatre, visit: Visit) -> None:
+    """A run that waits for more seeds is not done, though every one that is there is: as on the terminal."""
+    theatre.shown = replace(theatre.shown, seeds_done=1000, seeds_in_flight=0)
+    page = visit(theatre.url())
+    wait(page, "document.querySelector('#progress-text').textContent === '1,000 of 1,000 seeds · 99.9 %'")
+    assert text(page, "#bottleneck") == "waiting: every seed that is there is done"
+    theatre.shown = replace(theatre.shown, phase=Phase.FINISHED, ending=Ending.COMPLETE)
+    wait(page, "document.querySelector('#progress-text').textContent === '1,000 of 1,000 seeds · 100.0 %'")
 
 
 def test_the_token_leaves_the_address_and_stays_in_the_tab(theatre: Theatre, visit: Visit, watched: Watched) -> None:
@@ -236,7 +258,8 @@ def test_an_end_and_a_silence_are_told_apart(theatre: Theatre, visit: Visit) -> 
     theatre.shown = replace(theatre.shown, phase=Phase.FINISHED, ending=Ending.COMPLETE, seeds_done=1000)
     wait(page, "document.querySelector('#message').textContent.startsWith('The run has ended: complete')")
     assert "1,000 of 1,000 seeds · 100.0 %" in text(page, "#progress-text")
-    assert not page.locator("#pause").is_visible()
+    assert page.locator("#pause").is_disabled()
+    assert "there is nothing to steer" in str(page.locator("#pause").get_attribute("title"))
     assert page.locator("#rows tbody tr").count() == 50
 
 

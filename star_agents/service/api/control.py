@@ -19,7 +19,7 @@ from star_agents.service.run.inbox import Fed
 from star_agents.service.run.picture import pool_change
 from star_agents.service.run.timeline import Sample
 from star_agents.service.view.metrics import Health, render
-from star_agents.service.view.status import Phase, PoolChange, RunStatus
+from star_agents.service.view.status import OVER, Phase, PoolChange, RunStatus
 from star_agents.service.view.tail import RowShape, Tail
 from star_agents.storage import browse
 from star_agents.storage.rows import FinishedRow
@@ -55,6 +55,8 @@ class Levers:
     """`Timeline.after`."""
     wal: Path | None = None
     """The store's write-ahead log, whose size is a figure."""
+    store: Path | None = None
+    """The database of a run that nobody runs, to be looked at without an engine; None: the engine's own."""
 
 
 class Control:
@@ -138,11 +140,13 @@ class Control:
 
     def committed(self) -> int:
         """The newest version of the weights: it moves with every batch that is durable."""
+        if self._levers.store is not None:
+            return self.status().weights_version
         return self._begun().board.weights.version
 
     def is_over(self) -> bool:
         """Whether every row that this start will ever commit is committed."""
-        return self.status().phase is Phase.FINISHED
+        return self.status().phase in OVER
 
     def pause(self) -> Phase:
         """Take in no more seeds until `resume`; what is planned is finished."""
@@ -173,7 +177,7 @@ class Control:
         return engine
 
     def _database(self) -> Path:
-        return self._begun().job.folder.database
+        return self._levers.store or self._begun().job.folder.database
 
     def _running(self, *, but_draining: bool = False) -> Engine:
         """The run, where it can be steered."""

@@ -38,11 +38,15 @@ class Place:
     metrics: bool = True
     idle_s: float = IDLE_S
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_announced: bool = True
+    """Whether others find it by the run folder, with a socket; else whoever opened it has the only address."""
+    port_name: str = "service.port"
+    """What a person sets to have another port."""
 
 
 @asynccontextmanager
 async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
-    """Serve until the block is left; the address lies in the run folder meanwhile.
+    """Serve until the block is left; the address lies in the run folder meanwhile, if it is announced.
 
     Raises:
         PortTakenError: another program listens there.
@@ -59,18 +63,28 @@ async def serve(place: Place, control: Control) -> AsyncIterator[Address]:
     await runner.setup()
     try:
         port = await _bind(runner, place)
-        socket = await _open_socket(runner, place)
+        socket = await _open_socket(runner, place) if place.is_announced else None
         address = Address(
             host=place.host, port=port, socket=socket, token=tokens.write, read_token=tokens.read, pid=os.getpid()
         )
-        await asyncio.to_thread(write_address, place.run_dir, address)
         with idle.watching(_server(runner)):
-            try:
+            async with _announced(place, address):
                 yield address
-            finally:
-                await asyncio.to_thread(forget_address, place.run_dir, address)
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def _announced(place: Place, address: Address) -> AsyncIterator[None]:
+    """The address lies in the run folder while the block lasts, where it is to be found there."""
+    if not place.is_announced:
+        yield
+        return
+    await asyncio.to_thread(write_address, place.run_dir, address)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(forget_address, place.run_dir, address)
 
 
 def _application(routes: Sequence[web.RouteDef], tokens: Tokens, idle: IdleWatch) -> web.Application:
@@ -94,8 +108,8 @@ async def _bind(runner: web.AppRunner, place: Place) -> int | None:
         await site.start()
     except OSError as error:
         raise PortTakenError(
-            f"service.port: cannot listen on {place.host}:{place.port} ({error.strerror or 'in use'}); "
-            "stop the program that does, or set service.port to another (0 takes any free one)"
+            f"{place.port_name}: cannot listen on {place.host}:{place.port} ({error.strerror or 'in use'}); "
+            f"stop the program that does, or set {place.port_name} to another (0 takes any free one)"
         ) from None
     return int(runner.addresses[0][1])
 

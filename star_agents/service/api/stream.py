@@ -15,7 +15,7 @@ from aiohttp import web
 from star_agents.core.errors import ConfigError
 from star_agents.service.api.bodies import encode
 from star_agents.service.api.control import Control
-from star_agents.service.view.status import Phase
+from star_agents.service.view.status import OVER
 from star_agents.service.view.tail import ROW_SHAPES, RowShape
 
 LOOK_S = 0.1
@@ -69,12 +69,12 @@ class Streams:
                 idle_s = 0.0
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """A snapshot a second, until the run is over."""
+        """A snapshot a second, until the run is over; one, of a run at rest."""
         async with _sending(request, EVENTS) as send:
             while True:
                 status = self._control.status()
                 await send(b"event: status\ndata: " + encode(status) + b"\n\n")
-                if status.phase is Phase.FINISHED:
+                if status.phase in OVER:
                     break
                 await asyncio.sleep(EVENT_S)
         return send.response

@@ -5,6 +5,7 @@ Each check names the sections it reads; it is left out while one of them is unso
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -22,6 +23,7 @@ from star_agents.service.config.settings import (
     LocalEndpoint,
     MemorySection,
     OpenAIEndpoint,
+    OutputSection,
     PairsSection,
     RemoteSection,
     SamplingSection,
@@ -206,6 +208,11 @@ def _laboratory(laboratory: LaboratorySection, agents: AgentsSection) -> Iterato
             yield from _known(("laboratory", "response", name, "quality", cluster), cluster, clusters, "kind of task")
 
 
+def _output(output: OutputSection) -> Iterator[Problem]:
+    if output.format == "datasets" and find_spec("datasets") is None:  # else it would be missed when the run ends
+        yield ("output", "format"), "datasets needs the hub extra: pip install 'star-agents[hub]'"
+
+
 def _known(path: Path, name: str, known: Iterable[str], what: str) -> Iterator[Problem]:
     names = list(known)
     if name in names:
@@ -238,4 +245,5 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[..., Iterator[Problem]]], ...] = 
     (("scoring",), _scoring),
     (("budget", "endpoints"), _budget),
     (("laboratory", "agents"), _laboratory),
+    (("output",), _output),
 )

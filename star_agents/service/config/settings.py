@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from star_agents.service.config.laboratory import LaboratorySection
 from star_agents.service.config.section import Name, Positive, Probability, Seconds, Section
+from star_agents.storage.formats import ExportFormat
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 SecretRef = Annotated[str, StringConstraints(pattern=r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|file:.+)$")]
@@ -246,7 +247,7 @@ class BudgetSection(Section):
 class OutputSection(Section):
     """The data set that is written at the end of the run, and by `export` at any time."""
 
-    format: Literal["messages", "alpaca", "sharegpt", "parquet"] = "messages"
+    format: ExportFormat = "messages"
     candidates: bool = False
 
 

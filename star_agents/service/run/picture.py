@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import replace
 
+import orjson
+
 from star_agents.core.records import (
     Candidate,
     Epoch,
@@ -12,10 +14,12 @@ from star_agents.core.records import (
     Tally,
 )
 from star_agents.policy.weights import uniform
+from star_agents.service.run.ended import read_ended
 from star_agents.service.run.engine import Engine
 from star_agents.service.view.bill import bill, recorded_prices
+from star_agents.service.view.bottleneck import with_bottleneck
 from star_agents.service.view.judge_status import judge_status, recorded_swap
-from star_agents.service.view.status import LastRow, PairStatus, Phase, PoolChange, RunStatus
+from star_agents.service.view.status import Ending, LastRow, PairStatus, Phase, PoolChange, RunStatus
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.recovery import read_standing
 
@@ -34,7 +38,7 @@ def picture(
     if engine is None:
         return RunStatus(name, phase, message, elapsed_s)
     left = engine.seeds_total - engine.seeds_done
-    return RunStatus(
+    shown = RunStatus(
         name=name,
         phase=phase,
         message=message,
@@ -60,6 +64,7 @@ def picture(
         changes=tuple(map(pool_change, engine.changes)),
         seeds_fed=engine.source.num_fed,
     )
+    return with_bottleneck(shown)
 
 
 def eta(phase: Phase, *, left: int, in_flight: int, seeds_per_s: float) -> float | None:
@@ -77,16 +82,19 @@ def eta(phase: Phase, *, left: int, in_flight: int, seeds_per_s: float) -> float
 def resting_picture(folder: RunFolder) -> RunStatus:
     """Where a run stands that is not running, read from its folder. Blocks.
 
+    How many seeds there are is known of one that is complete; of any other `seeds_total` is 0.
+
     Raises:
         StoreError: the folder cannot be read.
     """
-    standing = read_standing(folder.database)
+    standing, ending = read_standing(folder.database), read_ended(folder.path)
     weights = standing.weights or uniform(standing.manifest.pairs)
     return RunStatus(
-        name=folder.path.name,
+        name=_recorded_name(standing.manifest.config) or folder.path.name,
         phase=Phase.RESTING,
         message="",
         elapsed_s=0.0,
+        seeds_total=standing.finished if ending is Ending.COMPLETE else 0,
         seeds_done=standing.finished,
         seeds_kept=standing.finished - standing.tally.events.get(f"row.{RowSource.DROPPED}", 0),
         seeds_in_flight=standing.in_flight,
@@ -96,6 +104,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
         judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
         changes=tuple(map(pool_change, standing.epochs)),
+        ending=ending,
     )
 
 
@@ -161,6 +170,12 @@ def _clipped(row: LastRow) -> LastRow:
         instruction=row.instruction[:RECENT_CHARS],
         response=row.response[:RECENT_CHARS],
     )
+
+
+def _recorded_name(config: str) -> str | None:
+    """`run.name` of a recorded config (`identity.record`)."""
+    named: dict[str, str] = orjson.loads(config).get("run", {})
+    return named.get("name")
 
 
 def _last_row(graded: Graded) -> LastRow:

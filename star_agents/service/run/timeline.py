@@ -120,6 +120,14 @@ class Timeline:
         write_private(self._file, b"".join(self._lines))
 
 
+def read_samples(file: Path) -> list[Sample]:
+    """The samples that a run left, oldest first; none where there is no file. Changes nothing. Blocks."""
+    try:
+        return thinned(list(_readable(file.read_bytes().splitlines())))
+    except OSError:
+        return []
+
+
 def thinned(samples: list[T]) -> list[T]:
     """The same samples, or where they are too many, every second one of the older half with the newer half."""
     if len(samples) < MOST:

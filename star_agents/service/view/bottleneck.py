@@ -1,18 +1,19 @@
-"""Which stage holds the others back: decided from one snapshot alone, so every screen of a run says the same.
+"""Which stage holds the others back: decided here alone, and told with the snapshot that it was decided from.
 
+Whoever shows a run shows `RunStatus.bottleneck`; the terminal, the page and the log cannot differ.
 Law: what holds the others back is busy and has a queue. A full queue in front of an idle stage is about to be taken;
 a busy stage with nothing in front of it keeps up. Pressure is the product of the two, from 0 to 1; the highest wins,
 of equals the one furthest down the stream, because what is before it is full on its account.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.crew import CrewState
 from star_agents.scoring.pool import PoolStatus
-from star_agents.service.view.status import Phase, RunStatus
+from star_agents.service.view.status import STATES, Bottleneck, Phase, RunStatus
 
 LEAST_PRESSURE = 0.25
 """Below it nothing is worth a word: every queue holds something now and then."""
@@ -20,13 +21,9 @@ LEAST_PRESSURE = 0.25
 _WORKING = frozenset({Phase.RUNNING, Phase.DRAINING})
 
 
-@dataclass(frozen=True, slots=True)
-class Bottleneck:
-    """`stage` is `scorer`, `judge`, `learner` or `endpoint NAME`; `pressure` is from 0 to 1."""
-
-    stage: str
-    why: str
-    pressure: float
+def with_bottleneck(status: RunStatus) -> RunStatus:
+    """The snapshot with the answer in it."""
+    return replace(status, bottleneck=bottleneck(status))
 
 
 def bottleneck(status: RunStatus) -> Bottleneck | None:
@@ -88,5 +85,5 @@ def _scorer(scorer: PoolStatus, candidates: ChannelStatistics | None, seeds_in_f
 
 def _held(endpoint: EndpointStatus) -> str:
     if endpoint.state != "ok":
-        return f"{endpoint.state}, {endpoint.waiting} calls wait"
+        return f"{STATES[endpoint.state]}, {endpoint.waiting} calls wait"
     return f"{endpoint.in_flight} of {endpoint.limit} calls out, {endpoint.waiting} wait"

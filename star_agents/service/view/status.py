@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from star_agents.core.records import RowSource
 from star_agents.endpoints.fleet import EndpointStatus
+from star_agents.endpoints.meter import EndpointState
 from star_agents.endpoints.servers.local import ServerStatus
 from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
@@ -28,6 +29,14 @@ class Phase(StrEnum):
     DRAINING = "draining"
     FINISHED = "finished"
     RESTING = "not running"
+
+
+OVER = frozenset({Phase.FINISHED, Phase.RESTING})
+"""Nothing more is committed by whoever took the snapshot."""
+
+
+STATES: Mapping[EndpointState, str] = {"ok": "ok", "paused": "paused", "open": "no answer"}
+"""What an endpoint's state is called where people read it."""
 
 
 class Ending(StrEnum):
@@ -77,6 +86,18 @@ class LastRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The stage that holds the others back: `scorer`, `judge`, `learner` or `endpoint NAME`.
+
+    `why` is a few words for a person, `pressure` from 0 to 1 (`view.bottleneck`).
+    """
+
+    stage: str
+    why: str
+    pressure: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """Everything a person watching a run wants to see. Counts of seeds are over all starts of the run."""
 
@@ -114,3 +135,5 @@ class RunStatus:
     """Where a browser finds the page, without its token; None where no port is open."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""
+    bottleneck: Bottleneck | None = None
+    """None where no stage holds the others back."""

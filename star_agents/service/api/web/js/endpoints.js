@@ -1,6 +1,6 @@
 // The endpoints: what each does, how long it takes, what went wrong, and why it is not asked.
 
-import { byId, replace, table } from "./dom.js";
+import { byId, el, replace, table } from "./dom.js";
 import { brief, count, lasting, latency } from "./format.js";
 
 const right = (text, title = null) => ({ text, className: "num", title });
@@ -19,7 +19,10 @@ const HEADS = [
 const LOOKS = { ok: ["● ok", "good"], paused: ["❚❚ paused", "warn"], open: ["✕ no answer", "bad"] };
 
 export function showEndpoints(status) {
-  replace(byId("endpoints"), table(HEADS, status.endpoints.map(line)));
+  const shown = status.endpoints.length
+    ? table(HEADS, status.endpoints.map(line))
+    : el("p", { className: "soft" }, "none is asked: the run is not up");
+  replace(byId("endpoints"), shown);
 }
 
 function line(one) {

@@ -5,7 +5,7 @@ import { Cost } from "./cost.js";
 import { byId, say } from "./dom.js";
 import { showEndpoints } from "./endpoints.js";
 import { showJudge } from "./judge.js";
-import { showHead, showPhase, showTiles } from "./overview.js";
+import { isOver, showHead, showPhase, showTiles } from "./overview.js";
 import { paced } from "./pace.js";
 import { Pairs } from "./pairs.js";
 import { RowDialog } from "./row.js";
@@ -77,15 +77,10 @@ async function follow() {
   for (;;) {
     const why = await watched().catch(whyNot);
     if (why === "token") return askForToken();
-    showPhase(ended ? "finished" : "not connected", ended ? "good" : "bad");
-    steering.show("none");
-    tell(
-      ended
-        ? `The run has ended: ${ended}. This is its last picture.`
-        : `No answer from the service (${why}). Asking again; the figures are old.`,
-      !ended,
-    );
-    if (ended) return null;
+    if (ended) return tell(ended, false);
+    showPhase("not connected", "bad");
+    steering.hide();
+    tell(`No answer from the service (${why}). Asking again; the figures are old.`, true);
     await new Promise((again) => setTimeout(again, AGAIN_MS));
   }
 }
@@ -94,12 +89,17 @@ async function follow() {
 async function watched() {
   await steering.ask();
   for await (const status of events(service, "/events")) {
-    ended = status.phase === "finished" ? (status.ending ?? "complete") : null;
+    ended = isOver(status) ? lastWords(status) : null;
     tell(status.phase === "running" ? "" : status.message, false);
-    steering.show(status.phase);
+    steering.show(status);
     parts(status);
   }
   return "it has closed the stream";
+}
+
+// Of a run at rest the service says how it stands; one that ends while it is watched leaves its last picture.
+function lastWords({ phase, message, ending }) {
+  return phase === "finished" ? `The run has ended: ${ending ?? "complete"}. This is its last picture.` : message;
 }
 
 function whyNot(error) {

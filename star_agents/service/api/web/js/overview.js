@@ -5,20 +5,24 @@ import { brief, count, lasting, share, usd } from "./format.js";
 
 const LOOKS = { running: "good", paused: "warn", draining: "warn", starting: "soft", finished: "good" };
 
+// Nothing more comes of it: it has ended, or its folder is looked at and nobody runs it.
+export const isOver = ({ phase }) => phase === "finished" || phase === "not running";
+
 export function showHead(status) {
   say(byId("name"), status.name);
   document.title = `${status.phase} · ${status.name}`;
   showPhase(status.phase);
   const { seeds_done: done, seeds_total: total } = status;
   const bar = byId("progress");
+  bar.hidden = !total;
   bar.max = Math.max(total, 1);
   bar.value = done;
-  // Never 100 % while something is waited for.
-  const part = total ? Math.min(Math.floor((1000 * done) / total) / 10, done < total ? 99.9 : 100) : null;
+  // Never 100 % before the run is over: as on the terminal, for more may be fed.
+  const part = total ? Math.min(Math.floor((1000 * done) / total) / 10, isOver(status) ? 100 : 99.9) : null;
   const left = typeof status.eta_s === "number" ? ` · ${lasting(status.eta_s)} left` : "";
   say(
     byId("progress-text"),
-    `${count(done)} of ${count(total)} seeds${part === null ? "" : ` · ${part.toFixed(1)} %`}${left}`,
+    part === null ? `${count(done)} seeds` : `${count(done)} of ${count(total)} seeds · ${part.toFixed(1)} %${left}`,
   );
 }
 
@@ -29,19 +33,12 @@ export function showPhase(phase, look = LOOKS[phase] ?? "soft") {
 }
 
 export function showTiles(status) {
-  const { bill, scorer, endpoints, judging } = status;
-  const written = endpoints.reduce((sum, one) => sum + one.tokens_per_s, 0);
-  const paused = endpoints.filter((one) => one.state !== "ok").length;
+  const { bill, judging } = status;
   const kept = status.seeds_done ? status.seeds_kept / status.seeds_done : null;
   const improved = status.events["row.candidate"] ?? 0;
   replace(
     byId("tiles"),
-    tile("seeds / s", brief(status.seeds_per_s), `${count(status.seeds_in_flight)} in flight`),
-    tile(
-      "tokens written / s",
-      brief(written),
-      `${count(endpoints.reduce((sum, one) => sum + one.in_flight, 0))} calls in flight`,
-    ),
+    ...(status.endpoints.length ? paceTiles(status) : [tile("seeds done", count(status.seeds_done), "")]),
     tile(
       "spent",
       bill ? usd(bill.total.usd, bill.total.is_at_least) : "–",
@@ -49,18 +46,33 @@ export function showTiles(status) {
     ),
     tile("rows improved", share(status.seeds_done ? improved / status.seeds_done : null), `${share(kept)} kept`),
     tile("judge spared", share(judging?.spared_share ?? null), `${count(judging?.asked ?? null)} asked`),
+    ...(status.endpoints.length ? machineTiles(status) : []),
+  );
+}
+
+// What only a run that is up has.
+const paceTiles = ({ seeds_per_s, seeds_in_flight, endpoints }) => [
+  tile("seeds / s", brief(seeds_per_s), `${count(seeds_in_flight)} in flight`),
+  tile(
+    "tokens written / s",
+    brief(sumOf(endpoints, "tokens_per_s")),
+    `${count(sumOf(endpoints, "in_flight"))} calls in flight`,
+  ),
+];
+
+function machineTiles({ scorer, endpoints, elapsed_s }) {
+  const ok = endpoints.filter((one) => one.state === "ok").length;
+  return [
     tile(
       "scorer",
       scorer ? `${count(scorer.busy)} of ${count(scorer.workers)} busy` : "–",
       scorer ? `${brief(scorer.tokens_per_s)} tokens / s` : "",
     ),
-    tile(
-      "endpoints",
-      `${count(endpoints.length - paused)} of ${count(endpoints.length)} ok`,
-      `this start ${lasting(status.elapsed_s)}`,
-    ),
-  );
+    tile("endpoints", `${count(ok)} of ${count(endpoints.length)} ok`, `this start ${lasting(elapsed_s)}`),
+  ];
 }
+
+const sumOf = (items, name) => items.reduce((sum, one) => sum + one[name], 0);
 
 const tile = (name, value, more) =>
   el(

@@ -3,12 +3,12 @@
 import { byId, el, replace, say } from "./dom.js";
 import { count } from "./format.js";
 
-const QUEUES = {
-  plans: ["planned", "the endpoints that write"],
-  candidates: ["to score", "the scorer"],
-  unjudged: ["to judge", "the judge"],
-  marks: ["to join", "scorer or judge"],
-  marked: ["to learn", "the store"],
+const NAMES = {
+  plans: "planned",
+  candidates: "to score",
+  unjudged: "to judge",
+  marks: "to join",
+  marked: "to learn",
 };
 const FULL = 0.8;
 
@@ -17,7 +17,7 @@ export function showStages(status) {
   replace(
     byId("stages"),
     ...channels.map((channel) => {
-      const [name] = QUEUES[channel.name] ?? [channel.name];
+      const name = NAMES[channel.name] ?? channel.name;
       const meter = el("meter", {
         min: 0,
         max: channel.capacity,
@@ -36,16 +36,18 @@ export function showStages(status) {
       );
     }),
   );
+  if (!channels.length) replace(byId("stages"), el("p", { className: "soft" }, "nothing waits: the run is not up"));
   say(byId("bottleneck"), held(status));
 }
 
 const isFull = (channel) => channel.capacity > 1 && channel.depth >= FULL * channel.capacity;
 
-// The last queue that is full stands before the stage that is too slow; where none is, the models are.
-function held({ phase, channels, endpoints }) {
-  if (phase !== "running" && phase !== "draining") return "";
-  const full = channels.findLast(isFull);
-  if (full) return `bottleneck: ${QUEUES[full.name]?.[1] ?? full.name}`;
-  const waited = [...endpoints].sort((a, b) => b.waiting - a.waiting)[0];
-  return waited?.waiting ? `bottleneck: endpoint ${waited.name}` : "";
+// Which stage it is the service decides, as for the terminal; here it is only said.
+function held(status) {
+  const { bottleneck } = status;
+  if (bottleneck) return `bottleneck: ${bottleneck.stage} (${bottleneck.why})`;
+  if (status.phase !== "running") return "";
+  if (!status.seeds_in_flight && status.seeds_done >= status.seeds_total)
+    return "waiting: every seed that is there is done";
+  return "bottleneck: none, no stage waits for another";
 }

@@ -116,6 +116,7 @@ const secondsOf = (sample) => Date.parse(sample.at) / 1000;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 const options = () => ({
+  padding: [10, 28, 0, 0], // half of a time stands beyond the last tick
   scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] } },
   axes: [
     { size: 30, values: (_, ticks, axis, space, step) => ticks.map((tick) => clock(tick, step)) },

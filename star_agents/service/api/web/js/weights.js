@@ -139,6 +139,6 @@ const options = () => ({
   scales: { x: { time: false }, y: { range: (_, low, high) => around(low, high) } },
   axes: [
     { label: "rows learnt from", size: 34 },
-    { label: "weight p", size: 50 },
+    { label: "weight p", size: 58 },
   ],
 });
