@@ -42,10 +42,21 @@ def status(
         pi = "" if pair["mean_pi"] is None else f" mean_pi={pair['mean_pi']:.3f}"
         typer.echo(f"  {pair['pair']:<32} {p}{was} draws={pair['draws']} wins={pair['wins']}{pi}")
     show_changes(told["changes"])
+    for order in reversed(told.get("orders", ())):
+        _show_order(order)
     if told.get("judging"):
         _show_judging(told)
     if told.get("bill"):
         _show_bill(told)
+
+
+def _show_order(order: dict[str, Any]) -> None:
+    """Its texts may be anybody's: they are put on one line, with nothing that a terminal would obey."""
+    from star_agents.cli.text import flat
+
+    about = f" {order['told']}" if order["told"] else ""
+    line = f"order {order['id']} {order['at'][:19]} {order['verb']}{about} by {order['actor']}: {order['outcome']}"
+    typer.echo(flat(line))
 
 
 def _probe(run: Path, path: str) -> None:

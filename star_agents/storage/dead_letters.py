@@ -18,6 +18,7 @@ from star_agents.core.errors import StoreError
 from star_agents.storage import shards
 from star_agents.storage.codec import read_plan, read_reply
 from star_agents.storage.database import reader
+from star_agents.storage.older import failed_calls_hint
 from star_agents.storage.shards import Shard
 
 EXCERPT_CHARS = 200
@@ -27,13 +28,13 @@ PAGE_ROWS = 256
 
 _LETTERS = """
 SELECT seed, purpose, slot, ordinal, agent, pair, reply.crc32, reply.body, plan.crc32, plan.body, plan.embedding
-FROM reply INDEXED BY reply_failed JOIN plan USING (seed)
+FROM reply {hint} JOIN plan USING (seed)
 WHERE ok = 0 AND (seed, purpose, slot, ordinal) > (?, ?, ?, ?)
 ORDER BY seed, purpose, slot, ordinal LIMIT ?
 """
 
 _KINDS = """
-SELECT endpoint, reason, count(*), max(rowid) FROM reply INDEXED BY reply_failed WHERE ok = 0
+SELECT endpoint, reason, count(*), max(rowid) FROM reply {hint} WHERE ok = 0
 GROUP BY endpoint, reason ORDER BY count(*) DESC, endpoint, reason
 """
 
@@ -136,7 +137,7 @@ def _moved_kinds(folder: Path, shard: Shard) -> Iterator[FailureKind]:
 
 
 def _rows(connection: apsw.Connection, query: str, *bindings: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  # columns of any type
-    return connection.execute(query, bindings).fetchall()
+    return connection.execute(query.format(hint=failed_calls_hint(connection)), bindings).fetchall()
 
 
 def _message(connection: apsw.Connection, rowid: int) -> str:

@@ -43,6 +43,7 @@ _ALL = (
     "SELECT 'policy of version ' || version, crc32, p, state FROM policy",
     "SELECT 'epoch of version ' || version, crc32, body FROM epoch",
     "SELECT 'the tally', crc32, body FROM tally",
+    "SELECT 'command ' || id, crc32, body FROM command",
     "SELECT 'memory entry of seed ' || seed, crc32, embedding FROM bank",
 )
 

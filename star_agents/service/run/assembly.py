@@ -39,6 +39,7 @@ from star_agents.service.run.going_on import check_folder
 from star_agents.service.run.inbox import Inbox
 from star_agents.service.run.intake import Intake, Outlook, worst_seed
 from star_agents.service.run.job import Inputs, Job, gather_inputs
+from star_agents.service.run.orders import Orders, open_orders
 from star_agents.service.run.pool_resume import check_open
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
@@ -76,6 +77,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         for line in start_report(recovered):
             report(line)
         source = await _open_source(job, inputs, recovered)
+        orders = await open_orders(job, store)
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
@@ -89,7 +91,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
                 report("filling the memory bank")
                 memory = await asyncio.to_thread(_remembered, settings.memory, recovered.entries)
                 recovered = replace(recovered, entries=())  # the bank has them, and this lives as long as the run
-                opened_parts = Opened(store, source, follower, models, fleet, purse, memory)
+                opened_parts = Opened(store, source, orders, follower, models, fleet, purse, memory)
                 yield _join(job, inputs, recovered, opened_parts)
 
 
@@ -116,6 +118,7 @@ class Opened:
 
     store: RunStore
     source: FedSeeds
+    orders: Orders
     follower: Follower | None
     models: Models
     fleet: Fleet
@@ -243,6 +246,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         store=opened.store,
         source=opened.source,
         follower=opened.follower,
+        orders=opened.orders,
     )
 
 

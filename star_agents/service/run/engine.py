@@ -22,6 +22,7 @@ from star_agents.service.run.feed import FedSeeds
 from star_agents.service.run.follow import Follower
 from star_agents.service.run.intake import Intake
 from star_agents.service.run.job import Inputs, Job
+from star_agents.service.run.orders import Orders
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.view.bill import Bill, BudgetStatus, bill, budget_status
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
@@ -55,6 +56,7 @@ class Engine:
     store: RunStore
     source: FedSeeds
     follower: Follower | None
+    orders: Orders
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
@@ -65,8 +67,8 @@ class Engine:
         """Move finished rows out of the database as they come; ends only by being cancelled."""
         await self.store.keep_small(keep_entries=self.job.settings.memory.capacity)
 
-    async def change_pool(self, request: PoolRequest) -> Epoch:
-        """Change the pool between two batches; returns what was done, which is durable then and shown.
+    async def change_pool(self, request: PoolRequest, *, command: int) -> Epoch:
+        """Change the pool between two batches, as an order says; returns what was done, which is durable and shown.
 
         Raises:
             ConfigError: the change cannot be made, with every reason.
@@ -78,7 +80,11 @@ class Engine:
                 self.inputs.agents.admit(agent)  # before the pair is shown: planning may draw it in the same breath
             try:
                 await self.evolver.change(
-                    add=change.add, retire=change.retire, reason=change.reason, agents=change.agents
+                    add=change.add,
+                    retire=change.retire,
+                    reason=change.reason,
+                    agents=change.agents,
+                    command=command,
                 )
             except ConfigError:
                 for agent in change.agents:

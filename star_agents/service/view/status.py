@@ -14,6 +14,7 @@ from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.view.bill import Bill, BudgetStatus
 from star_agents.service.view.judge_status import JudgeStatus
+from star_agents.service.view.order_line import OrderLine
 
 CHECKING = "reading the seeds"
 """What a start says of itself while it may still find that it cannot be."""
@@ -114,3 +115,5 @@ class RunStatus:
     """Where a browser finds the page, without its token; None where no port is open."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""
+    orders: tuple[OrderLine, ...] = ()
+    """The newest that were given, newest first."""
