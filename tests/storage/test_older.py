@@ -81,12 +81,19 @@ def test_the_same_is_seen_as_after_a_migration(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["status", "--failures"], ["export", "--out", "OUT"], ["doctor", "--run"]]
+    "command",
+    [
+        ["status"],
+        ["status", "--failures"],
+        ["export", "--out", "OUT"],
+        ["report", "--out", "OUT.html"],
+        ["doctor", "--run"],
+    ],
 )
 def test_commands_read_it_and_leave_it_as_it_is(run: Path, tmp_path: Path, command: list[str]) -> None:
     """No migration, no byte, no new file but what was asked for; and the word `schema` is nobody's concern."""
     before = {file.name: file.read_bytes() for file in run.iterdir()}
-    arguments = [str(tmp_path / "data") if each == "OUT" else each for each in command]
+    arguments = [each.replace("OUT", str(tmp_path / "data")) for each in command]
     done = CliRunner().invoke(app, [*arguments, str(run)])
     assert done.exit_code == 0, done.output
     assert "schema" not in done.output
