@@ -2,14 +2,14 @@
 
 Law: a shard counts only if the table `shard` lists it, which is written when its files are durable; files that are
 not listed are nobody's, and are swept. A listed file never changes: its CRC32 is in the table, and a file that has
-another is refused.
+another is refused. What was in a file that is lost is known all the same: `Lost` names it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 from zlib import crc32
 
 import apsw
@@ -65,7 +65,49 @@ REPLIES = {
 }
 """Columns of a replies file: those of the table `reply`."""
 
+Holds = Literal["rows", "replies"]
+HOLDS: tuple[Holds, ...] = ("rows", "replies")
+"""What the two files of a shard hold, in the order of `Shard.files`."""
+
 _OK = list(REPLIES).index("ok")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A listed file that is gone, or is not what was written: numbers and seeds of the rows that it was for.
+
+    Without its `replies` file a row is whole, but for who was asked and what else was answered; without its `rows` file
+    there is none.
+    """
+
+    file: str
+    holds: Holds
+    why: str
+    seq_lo: int
+    seq_hi: int
+    seed_lo: int
+    seed_hi: int
+    rows: int
+
+    mend: ClassVar[str] = "restore a copy of this file (it never changes), or go on without: --allow-missing"
+
+    def __str__(self) -> str:
+        """For a person."""
+        what = "rows" if self.holds == "rows" else "the calls of rows"
+        span = f"{self.seq_lo} to {self.seq_hi} (of seeds {self.seed_lo} to {self.seed_hi})"
+        return f"{self.file}: {self.why}: {what} {span}, {self.rows} in all, are lost with it"
+
+
+OnLost = Callable[[Lost], None]
+"""Told of a file that is passed over."""
+
+
+class LostFileError(StoreError):
+    """A file of finished rows is gone or damaged."""
+
+    def __init__(self, lost: Lost) -> None:
+        super().__init__(f"{lost}: {lost.mend}")
+        self.lost = lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +131,44 @@ class Shard:
         """Some columns of its rows, in the order of the column `by` or of the log.
 
         Raises (both readers):
-            StoreError: the file is missing or was changed; it names it.
+            LostFileError: the file is missing or was changed; before any row is given.
         """
-        return _read(self.files(folder)[0], self.rows_crc32, wanted, by)
+        return _read(self._content(folder, "rows"), wanted, by)
 
     def read_replies(self, folder: Path, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Some columns of its replies, by seed, purpose, slot and ordinal."""
-        return _read(self.files(folder)[1], self.replies_crc32, wanted, "")
+        return _read(self._content(folder, "replies"), wanted, "")
+
+    def problems(self, folder: Path) -> Iterator[Lost]:
+        """Which of its files are not as they were written. Reads them whole."""
+        for holds in HOLDS:
+            try:
+                self._content(folder, holds)
+            except LostFileError as error:
+                yield error.lost
+
+    def lost(self, folder: Path, holds: Holds, why: str) -> Lost:
+        """One of its files, as one that is lost."""
+        return Lost(
+            file=str(self.files(folder)[HOLDS.index(holds)]),
+            holds=holds,
+            why=why,
+            seq_lo=self.seq_lo,
+            seq_hi=self.seq_hi,
+            seed_lo=self.seed_lo,
+            seed_hi=self.seed_hi,
+            rows=self.rows,
+        )
+
+    def _content(self, folder: Path, holds: Holds) -> bytes:
+        at = HOLDS.index(holds)
+        try:
+            content = self.files(folder)[at].read_bytes()
+        except OSError as error:
+            raise LostFileError(self.lost(folder, holds, error.strerror or "cannot be read")) from error
+        if crc32(content) != (self.rows_crc32, self.replies_crc32)[at]:
+            raise LostFileError(self.lost(folder, holds, "damaged, its checksum does not match"))
+        return content
 
 
 def _files(folder: Path, seq_lo: int, seq_hi: int) -> tuple[Path, Path]:
@@ -115,40 +188,67 @@ def listed(connection: apsw.Connection, *, after: int = -1) -> list[Shard]:
     return [Shard(**dict(zip(names, row, strict=True))) for row in connection.execute(query, (after,))]
 
 
-def write(folder: Path, rows: Sequence[tuple[Any, ...]], replies: Sequence[tuple[Any, ...]]) -> Shard:
-    """Write the files of a shard; they are durable when this returns. `rows` are in the order of the log.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A shard that is not written yet, with the contents of its files."""
 
-    Raises:
-        OSError: they cannot be written.
-    """
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700)
-        sync_folder(folder.parent)
-    seq_lo, seq_hi, seeds = rows[0][0], rows[-1][0], [row[1] for row in rows]
-    files = _files(folder, seq_lo, seq_hi)
-    return Shard(
-        seq_lo=seq_lo,
-        seq_hi=seq_hi,
+    shard: Shard
+    contents: tuple[bytes, bytes] = field(repr=False)
+
+    def write(self, folder: Path) -> None:
+        """Write its files; they are durable when this returns.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            sync_folder(folder.parent)
+        for file, content in zip(self.shard.files(folder), self.contents, strict=True):
+            with published(file) as stream:
+                stream.write(content)
+
+
+def prepared(rows: Sequence[tuple[Any, ...]], replies: Sequence[tuple[Any, ...]]) -> Prepared:
+    """Make a shard of rows in the order of the log, and of their replies."""
+    seeds = [row[1] for row in rows]
+    contents = _packed(ROWS, rows), _packed(REPLIES, replies)
+    shard = Shard(
+        seq_lo=rows[0][0],
+        seq_hi=rows[-1][0],
         seed_lo=min(seeds),
         seed_hi=max(seeds),
         rows=len(rows),
         failures=sum(not row[_OK] for row in replies),
-        rows_crc32=_write(files[0], ROWS, rows),
-        replies_crc32=_write(files[1], REPLIES, replies),
+        rows_crc32=crc32(contents[0]),
+        replies_crc32=crc32(contents[1]),
+    )
+    return Prepared(shard, contents)
+
+
+def missing(folder: Path, shards: Sequence[Shard]) -> tuple[Lost, ...]:
+    """Listed files that are not there; only names are looked at."""
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    return tuple(
+        shard.lost(folder, holds, "gone")
+        for shard in shards
+        for holds, file in zip(HOLDS, shard.files(folder), strict=True)
+        if file.name not in there
     )
 
 
-def check_files(folder: Path, shards: Sequence[Shard]) -> None:
-    """See that every listed file is there.
+def tolerant(rows: Iterator[tuple[Any, ...]], on_lost: OnLost | None) -> Iterator[tuple[Any, ...]]:
+    """Rows of a file; none where it is lost and somebody is to be told.
 
     Raises:
-        StoreError: one is not; it names the first.
+        LostFileError: it is lost, and nobody is.
     """
-    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    for shard in shards:
-        for file in shard.files(folder):
-            if file.name not in there:
-                raise StoreError(f"{file}: finished rows are gone with this file: restore a copy of the run folder")
+    try:
+        yield from rows
+    except LostFileError as error:
+        if on_lost is None:
+            raise
+        on_lost(error.lost)
 
 
 def sweep_unlisted(folder: Path, shards: Sequence[Shard]) -> None:
@@ -162,23 +262,17 @@ def sweep_unlisted(folder: Path, shards: Sequence[Shard]) -> None:
             file.unlink()
 
 
-def _read(file: Path, crc: int, wanted: Sequence[str], by: str) -> Iterator[tuple[Any, ...]]:
+def _read(content: bytes, wanted: Sequence[str], by: str) -> Iterator[tuple[Any, ...]]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}: restore a copy of the run folder") from error
-    if crc32(content) != crc:
-        raise StoreError(f"{file}: damaged, its checksum does not match: restore a copy of the run folder")
     table = parquet.read_table(pa.BufferReader(content), columns=list(wanted), use_threads=False)
     for batch in (table.sort_by(by) if by else table).to_batches(max_chunksize=SLICE_ROWS):
         yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
 
 
-def _write(file: Path, columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> int:
-    """Write one file; returns its checksum."""
+def _packed(columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> bytes:
+    """The content of one file."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -188,6 +282,4 @@ def _write(file: Path, columns: Mapping[str, str], values: Sequence[tuple[Any, .
     content = BytesIO()
     table = pa.Table.from_arrays(arrays, schema=schema)
     parquet.write_table(table, content, compression="zstd", use_dictionary=texts)
-    with published(file) as stream:
-        stream.write(content.getbuffer())
-    return crc32(content.getbuffer())
+    return content.getvalue()

@@ -78,13 +78,15 @@ class RunStore:
     ) -> None:
         await self.close()
 
-    async def load(self, *, capacity: int) -> Recovered:
+    async def load(self, *, capacity: int, allow_missing: bool = False) -> Recovered:
         """What earlier starts left, with at most `capacity` memory entries. Call it before anything is written.
+
+        With `allow_missing` files of finished rows may be gone.
 
         Raises:
             StoreError: a row that is needed is damaged.
         """
-        return await asyncio.to_thread(recover, self._path, capacity=capacity)
+        return await asyncio.to_thread(recover, self._path, capacity=capacity, allow_missing=allow_missing)
 
     async def assign(self, plan: Plan) -> None:
         """Record a plan; only afterwards may its calls be sent.

@@ -72,7 +72,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     inputs = await asyncio.to_thread(check_folder, job, inputs)
     await asyncio.to_thread(forget_ended, job.folder.path)  # not before: a start that is refused changes nothing
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
-        recovered = await store.load(capacity=settings.memory.capacity)
+        recovered = await store.load(capacity=settings.memory.capacity, allow_missing=job.allow_missing)
         check_open(recovered.open_plans, inputs.agents)
         for line in start_report(recovered):
             report(line)
@@ -233,6 +233,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         reopened=recovered.open_plans,
         weights_at_start=begun,
         begun=standing,
+        lost=recovered.lost,
         spend=standing.spend,
         purse=opened.purse,
         intake=intake,

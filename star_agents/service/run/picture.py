@@ -20,6 +20,7 @@ from star_agents.service.view.order_line import order_line
 from star_agents.service.view.status import LastRow, PairStatus, Phase, PoolChange, RunStatus
 from star_agents.storage.commands import read_newest
 from star_agents.storage.folder import RunFolder
+from star_agents.storage.integrity import missing_files
 from star_agents.storage.recovery import read_standing
 
 MIN_MARKS = 2
@@ -61,6 +62,7 @@ def picture(
         judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
         changes=tuple(map(pool_change, engine.changes)),
+        lost=engine.lost,
         orders=tuple(map(order_line, engine.orders.recent)),
         seeds_fed=engine.source.num_fed,
     )
@@ -100,6 +102,7 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
         judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
         changes=tuple(map(pool_change, standing.epochs)),
+        lost=missing_files(folder.database),
         orders=tuple(map(order_line, read_newest(folder.database, limit=SHOWN))),
     )
 

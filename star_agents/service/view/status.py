@@ -15,6 +15,7 @@ from star_agents.scoring.pool import PoolStatus
 from star_agents.service.view.bill import Bill, BudgetStatus
 from star_agents.service.view.judge_status import JudgeStatus
 from star_agents.service.view.order_line import OrderLine
+from star_agents.storage.shards import Lost
 
 CHECKING = "reading the seeds"
 """What a start says of itself while it may still find that it cannot be."""
@@ -115,5 +116,7 @@ class RunStatus:
     """Where a browser finds the page, without its token; None where no port is open."""
     changes: tuple[PoolChange, ...] = ()
     """Of the pool, over all starts, oldest first."""
+    lost: tuple[Lost, ...] = ()
+    """Files of finished rows that are gone."""
     orders: tuple[OrderLine, ...] = ()
     """The newest that were given, newest first."""
