@@ -23,6 +23,9 @@ SHARD_ROWS = 1024
 SLICE_ROWS = 256
 """Rows turned into Python values at once."""
 
+PARQUET: Mapping[str, Any] = {"compression": "zstd"}
+"""How files are written. Another version of the library may make other bytes of it, which `rebuild` knows."""
+
 ROWS = {
     "seq": "int64",
     "seed": "int64",
@@ -133,11 +136,11 @@ class Shard:
         Raises (both readers):
             LostFileError: the file is missing or was changed; before any row is given.
         """
-        return _read(self._content(folder, "rows"), wanted, by)
+        yield from _read(self._content(folder, "rows"), wanted, by)
 
     def read_replies(self, folder: Path, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Some columns of its replies, by seed, purpose, slot and ordinal."""
-        return _read(self._content(folder, "replies"), wanted, "")
+        yield from _read(self._content(folder, "replies"), wanted, "")
 
     def problems(self, folder: Path) -> Iterator[Lost]:
         """Which of its files are not as they were written. Reads them whole."""
@@ -281,5 +284,5 @@ def _packed(columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> by
     texts = [name for name, kind in columns.items() if kind == "string"]
     content = BytesIO()
     table = pa.Table.from_arrays(arrays, schema=schema)
-    parquet.write_table(table, content, compression="zstd", use_dictionary=texts)
+    parquet.write_table(table, content, use_dictionary=texts, **PARQUET)
     return content.getvalue()
