@@ -5,7 +5,7 @@ sample, and is called one.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def read_facts(folder: RunFolder, tell: Tell) -> Facts:
     lost: dict[str, Lost] = {}
 
     def on_lost(one: Lost) -> None:
-        lost[one.file] = one
+        lost[one.file] = replace(one, file=Path(one.file).name)  # where it lay is nobody's business
 
     failures, rows = failure_kinds(folder.database, on_lost), _rows(folder.database, wanted, tell, on_lost)
     orders = read_newest(folder.database, limit=MOST_ORDERS)

@@ -101,6 +101,8 @@ class Lost:
         return f"{self.file}: {self.why}: {what} {span}, {self.rows} in all, are lost with it"
 
 
+GONE = "gone"
+
 OnLost = Callable[[Lost], None]
 """Told of a file that is passed over."""
 
@@ -168,7 +170,8 @@ class Shard:
         try:
             content = self.files(folder)[at].read_bytes()
         except OSError as error:
-            raise LostFileError(self.lost(folder, holds, error.strerror or "cannot be read")) from error
+            why = GONE if isinstance(error, FileNotFoundError) else error.strerror or "cannot be read"
+            raise LostFileError(self.lost(folder, holds, why)) from error
         if crc32(content) != (self.rows_crc32, self.replies_crc32)[at]:
             raise LostFileError(self.lost(folder, holds, "damaged, its checksum does not match"))
         return content
@@ -233,7 +236,7 @@ def missing(folder: Path, shards: Sequence[Shard]) -> tuple[Lost, ...]:
     """Listed files that are not there; only names are looked at."""
     there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     return tuple(
-        shard.lost(folder, holds, "gone")
+        shard.lost(folder, holds, GONE)
         for shard in shards
         for holds, file in zip(HOLDS, shard.files(folder), strict=True)
         if file.name not in there

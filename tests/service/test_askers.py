@@ -21,10 +21,13 @@ from star_agents.service.life.vitals import Vitals
 from star_agents.service.run.address import Address
 from star_agents.service.run.orders import Orders
 from star_agents.service.view.status import Phase
+from star_agents.storage import moving
 from star_agents.storage.commands import Outcome
+from star_agents.storage.folder import RunFolder
 from tests.fakes.store import MemoryStore
 from tests.loops import run_real
 from tests.service.service_world import status
+from tests.storage.test_lost import HOT, NUM_FINISHED, SHARD, file_of, gone, made
 
 pytestmark = pytest.mark.fault("F-89")
 
@@ -44,7 +47,11 @@ class Steered:
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[Address]:
-        engine: Any = SimpleNamespace(orders=Orders(self.store, Mask()))
+        engine: Any = SimpleNamespace(
+            orders=Orders(self.store, Mask()),
+            job=SimpleNamespace(folder=RunFolder(self.folder)),
+            board=SimpleNamespace(weights=SimpleNamespace(version=0)),
+        )
         levers = Levers(
             status=lambda: status(self.phase),
             engine=lambda: engine,
@@ -104,5 +111,31 @@ def test_an_order_sent_twice_under_a_key_is_done_once(tmp_path: Path) -> None:
             assert await order(address, "drain") == (202, {"phase": "draining"})
             assert (await order(address, "pause"))[0] == 409
         assert [one.verb for one in run.store.commands.values()] == ["pause", "resume", "drain"]
+
+    run_real(main())
+
+
+@pytest.mark.fault("F-77")
+def test_f77_rows_whose_file_is_lost_are_told_as_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F-77: a tail that comes to them, or a page: 410 with file, rows and mend, and none is passed over in silence."""
+    monkeypatch.setattr(moving, "SHARD_ROWS", SHARD)
+    monkeypatch.setattr(moving, "HOT_ROWS", HOT)
+
+    async def main() -> None:
+        await made(tmp_path / "run.db")
+        await asyncio.to_thread(gone, file_of(tmp_path / "run.db", 1, "rows"))
+        run = Steered(tmp_path)
+        async with run.served() as address, aiohttp.ClientSession() as session:
+            headers = {"Authorization": f"Bearer {address.read_token}"}
+
+            async def asked(path: str) -> tuple[int, bytes]:
+                async with session.get(address.url(f"/api/v1/{path}"), headers=headers) as reply:
+                    return reply.status, await reply.read()
+
+            for path in ("rows?after=5", "rows/page?first=7", "rows/8"):
+                status, content = await asked(path)
+                assert (status, b"rows 6 to 10 (of seeds 5 to 9), 5 in all, are lost" in content) == (410, True), path
+            status, content = await asked("rows?after=10")
+            assert (status, content.count(b'"seq"')) == (200, NUM_FINISHED - 10)
 
     run_real(main())

@@ -141,7 +141,7 @@ def test_files_of_shards_are_compared_with_the_list(run: Path) -> None:
     replies.unlink()
     assert [one.seen for one in doctor_run.shard_files(run)] == [
         f"{rows}: damaged, its checksum does not match: rows 1 to 2 (of seeds 0 to 1), 2 in all, are lost with it",
-        f"{replies}: No such file or directory: the calls of rows 1 to 2 (of seeds 0 to 1), 2 in all, are lost with it",
+        f"{replies}: gone: the calls of rows 1 to 2 (of seeds 0 to 1), 2 in all, are lost with it",
     ]
 
 

@@ -17,11 +17,11 @@ def packed(value: object) -> tuple[int, bytes]:
     return checksum(body), body
 
 
-def begin_schema_3(path: Path, *, num_plans: int) -> None:
-    """A run of schema 3 with some plans and nothing else."""
+def begin_schema(version: int, path: Path, *, num_plans: int) -> None:
+    """A run of schema 3 or 4 with some plans and nothing else."""
     connection = apsw.Connection(str(path))
-    connection.execute(SCHEMAS.joinpath("3.sql").read_text())
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3")
+    connection.execute(SCHEMAS.joinpath(f"{version}.sql").read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
     connection.execute("INSERT INTO manifest VALUES (1, ?, ?)", packed(MANIFEST))
     for number in range(num_plans):
         one = plan(number)

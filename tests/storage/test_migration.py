@@ -21,7 +21,7 @@ from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
 from tests.storage.examples import MANIFEST, asked, completion, failure, graded, key, plan, update, weights
-from tests.storage.old_runs import SCHEMAS, begin_schema_3, older, packed
+from tests.storage.old_runs import SCHEMAS, begin_schema, older, packed
 
 pytestmark = pytest.mark.fault("F-82")
 
@@ -96,7 +96,7 @@ def test_weights_of_schema_2_are_gone_on_with(newer: Path, tmp_path: Path) -> No
 def test_memories_of_schema_3_outlive_their_plans(tmp_path: Path) -> None:
     """They are as they were, the next has the next number, and the shape is that of a new database."""
     path = tmp_path / "third.db"
-    begin_schema_3(path, num_plans=5)
+    begin_schema(3, path, num_plans=5)
     one = plan(4)
     connection = apsw.Connection(str(path))
     connection.execute(
