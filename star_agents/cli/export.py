@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from star_agents.service.export_job import ExportJob
     from star_agents.storage.card import Contents
     from star_agents.storage.export import Exported, ExportOptions
+    from star_agents.storage.lost import Lost
     from star_agents.storage.near_duplicates import Sieve
-    from star_agents.storage.shards import Lost
 
 _LICENCE = re.compile(r"[A-Za-z0-9.+-]{1,60}")
 

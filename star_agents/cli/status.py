@@ -25,7 +25,7 @@ def status(
 
     from star_agents.cli.agents import show_changes
     from star_agents.cli.runs import existing_run
-    from star_agents.storage.shards import Lost
+    from star_agents.storage.lost import Lost
 
     folder = existing_run(run)
     if failures:

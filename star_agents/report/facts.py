@@ -22,9 +22,9 @@ from star_agents.service.view.status import Ending, PairStatus
 from star_agents.storage.commands import read_newest
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
 from star_agents.storage.folder import RunFolder
+from star_agents.storage.lost import Lost, OnLost
 from star_agents.storage.recovery import Standing, read_standing
 from star_agents.storage.rows import iter_rows
-from star_agents.storage.shards import Lost, OnLost
 from star_agents.storage.weight_history import read_history
 
 CURVE_POINTS = 300

@@ -11,6 +11,7 @@ from typing import Any
 
 from star_agents.storage.formats import ExportFormat
 from star_agents.storage.lineage import METADATA
+from star_agents.storage.lost import Holds, Lost
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.picks import (
     BELOW_MARGIN,
@@ -20,7 +21,6 @@ from star_agents.storage.picks import (
     NO_LOSER,
     NO_SCORE,
 )
-from star_agents.storage.shards import Holds, Lost
 from star_agents.storage.splits import Split
 
 _DTYPES: dict[type, str] = {int: "int64", float: "float64", str: "string", bool: "bool"}

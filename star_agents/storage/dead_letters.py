@@ -18,8 +18,9 @@ from star_agents.core.errors import StoreError
 from star_agents.storage import shards
 from star_agents.storage.codec import read_plan, read_reply
 from star_agents.storage.database import reader
+from star_agents.storage.lost import OnLost, tolerant
 from star_agents.storage.older import failed_calls_hint
-from star_agents.storage.shards import OnLost, Shard
+from star_agents.storage.shards import Shard
 
 EXCERPT_CHARS = 200
 """Characters of an instruction in a dead letter."""
@@ -83,14 +84,14 @@ def iter_dead_letters(path: Path, on_lost: OnLost | None = None) -> Iterator[Dea
     with reader(path) as connection:
         before = _failing(connection)
         for shard in before:
-            yield from map(_letter, shards.tolerant(_moved(folder, shard), on_lost))
+            yield from map(_letter, tolerant(_moved(folder, shard), on_lost))
         while page := _rows(connection, _LETTERS, *last, PAGE_ROWS):
             for row in page:
                 yield _letter(row)
                 told.add(row[0])
             last = page[-1][:4]
         for shard in _failing(connection)[len(before) :]:  # has left the tables meanwhile
-            rows = shards.tolerant(_moved(folder, shard), on_lost)
+            rows = tolerant(_moved(folder, shard), on_lost)
             yield from (_letter(row) for row in rows if row[0] not in told)
 
 
@@ -105,7 +106,7 @@ def failure_kinds(path: Path, on_lost: OnLost | None = None) -> tuple[FailureKin
         connection.execute("BEGIN")  # one snapshot of tables and shards
         for shard in _failing(connection):
             calls = shard.read_replies(shards.folder_of(path), ("ok", "seed", "crc32", "body"))
-            for ok, *row in shards.tolerant(calls, on_lost):
+            for ok, *row in tolerant(calls, on_lost):
                 if not ok:
                     failure = _failure(*row)
                     _count(kinds, FailureKind(failure.endpoint, failure.reason, 1, failure.message))

@@ -18,12 +18,12 @@ from star_agents.storage.benchmarks import Benchmarks
 from star_agents.storage.card import Contents, card
 from star_agents.storage.dead_letters import iter_dead_letters
 from star_agents.storage.formats import SHAPES, ExportFormat, as_messages, as_preference
+from star_agents.storage.lost import OnLost
 from star_agents.storage.near_duplicates import Sieve
 from star_agents.storage.picks import TAKE_ALL, Choice, Left, Pick, Preferences, picks
 from star_agents.storage.publish import published, sweep
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.rows import FinishedRow, iter_rows
-from star_agents.storage.shards import OnLost
 from star_agents.storage.sinks import SINKS, LinesSink, Sink
 from star_agents.storage.splits import Split, split_of
 

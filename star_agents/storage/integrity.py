@@ -16,8 +16,9 @@ from star_agents.core.errors import StoreError
 from star_agents.storage.codec import checksum
 from star_agents.storage.copied import leftovers
 from star_agents.storage.database import BUSY_TIMEOUT_MS, reader, storage_errors
+from star_agents.storage.lost import Lost
 from star_agents.storage.moving import HOT_ROWS
-from star_agents.storage.shards import SHARD_ROWS, Lost, folder_of, listed, missing
+from star_agents.storage.shards import SHARD_ROWS, folder_of, listed, missing
 
 CHECKED_ROWS = HOT_ROWS + SHARD_ROWS
 """Newest finished rows whose checksums are looked at: all that the tables hold once older ones have moved."""

@@ -23,8 +23,9 @@ from star_agents.core.records import (
 from star_agents.policy.epochs import pairs_at
 from star_agents.storage.codec import check, read_epoch, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
+from star_agents.storage.lost import Lost, LostFileError
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.shards import Lost, LostFileError, folder_of, listed, missing
+from star_agents.storage.shards import folder_of, listed, missing
 from star_agents.storage.spending import Account, Spend, stored_spend
 
 

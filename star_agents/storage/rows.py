@@ -20,7 +20,8 @@ from star_agents.core.records import Graded
 from star_agents.storage import shards
 from star_agents.storage.codec import read_graded, read_plan
 from star_agents.storage.database import reader
-from star_agents.storage.shards import OnLost, Shard
+from star_agents.storage.lost import OnLost, tolerant
+from star_agents.storage.shards import Shard
 
 PAGE_ROWS = 256
 """Rows read at once: a few megabytes."""
@@ -137,9 +138,9 @@ class _Source:
     def of_shard(self, shard: Shard, after: int) -> Iterator[_Stored]:
         """A shard's rows after `after`."""
         wanted = ("seed", "purpose", "slot", "endpoint", "model", "ok")
-        replies = shards.tolerant(shard.read_replies(self.folder, wanted), self.on_lost)
+        replies = tolerant(shard.read_replies(self.folder, wanted), self.on_lost)
         calls = _calls(row[:-1] for row in replies if row[-1] and row[1] in WRITERS)
-        for row in shards.tolerant(shard.read_rows(self.folder, _SHARD_PAGE, by=self.key), self.on_lost):
+        for row in tolerant(shard.read_rows(self.folder, _SHARD_PAGE, by=self.key), self.on_lost):
             seq, seed = row[:2]
             if seq <= self.last and (seed if self.key == "seed" else seq) > after:
                 yield _Stored._make((*row, calls.get(seed, ())))

@@ -5,16 +5,16 @@ not listed are nobody's, and are swept. A listed file never changes: its CRC32 i
 another is refused. What was in a file that is lost is known all the same: `Lost` names it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 from zlib import crc32
 
 import apsw
 
-from star_agents.core.errors import StoreError
+from star_agents.storage.lost import GONE, HOLDS, Holds, Lost, LostFileError
 from star_agents.storage.publish import published, sweep, sync_folder
 
 SHARD_ROWS = 1024
@@ -68,51 +68,7 @@ REPLIES = {
 }
 """Columns of a replies file: those of the table `reply`."""
 
-Holds = Literal["rows", "replies"]
-HOLDS: tuple[Holds, ...] = ("rows", "replies")
-"""What the two files of a shard hold, in the order of `Shard.files`."""
-
 _OK = list(REPLIES).index("ok")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """A listed file that is gone, or is not what was written: numbers and seeds of the rows that it was for.
-
-    Without its `replies` file a row is whole, but for who was asked and what else was answered; without its `rows` file
-    there is none.
-    """
-
-    file: str
-    holds: Holds
-    why: str
-    seq_lo: int
-    seq_hi: int
-    seed_lo: int
-    seed_hi: int
-    rows: int
-
-    mend: ClassVar[str] = "restore a copy of this file (it never changes), or go on without: --allow-missing"
-
-    def __str__(self) -> str:
-        """For a person."""
-        what = "rows" if self.holds == "rows" else "the calls of rows"
-        span = f"{self.seq_lo} to {self.seq_hi} (of seeds {self.seed_lo} to {self.seed_hi})"
-        return f"{self.file}: {self.why}: {what} {span}, {self.rows} in all, are lost with it"
-
-
-GONE = "gone"
-
-OnLost = Callable[[Lost], None]
-"""Told of a file that is passed over."""
-
-
-class LostFileError(StoreError):
-    """A file of finished rows is gone or damaged."""
-
-    def __init__(self, lost: Lost) -> None:
-        super().__init__(f"{lost}: {lost.mend}")
-        self.lost = lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,20 +197,6 @@ def missing(folder: Path, shards: Sequence[Shard]) -> tuple[Lost, ...]:
         for holds, file in zip(HOLDS, shard.files(folder), strict=True)
         if file.name not in there
     )
-
-
-def tolerant(rows: Iterator[tuple[Any, ...]], on_lost: OnLost | None) -> Iterator[tuple[Any, ...]]:
-    """Rows of a file; none where it is lost and somebody is to be told.
-
-    Raises:
-        LostFileError: it is lost, and nobody is.
-    """
-    try:
-        yield from rows
-    except LostFileError as error:
-        if on_lost is None:
-            raise
-        on_lost(error.lost)
 
 
 def sweep_unlisted(folder: Path, shards: Sequence[Shard]) -> None:

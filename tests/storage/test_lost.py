@@ -15,11 +15,12 @@ from star_agents.storage import moving, shards
 from star_agents.storage.dead_letters import failure_kinds, iter_dead_letters
 from star_agents.storage.export import ExportOptions, export
 from star_agents.storage.integrity import missing_files, shard_problems
+from star_agents.storage.lost import Lost, LostFileError
 from star_agents.storage.migration import migrate
 from star_agents.storage.rebuild import rebuild
 from star_agents.storage.recovery import recover
 from star_agents.storage.rows import Order, iter_rows
-from star_agents.storage.shards import Lost, LostFileError, folder_of
+from star_agents.storage.shards import folder_of
 from star_agents.storage.store import RunStore
 from tests.loops import run_real
 from tests.storage.examples import MANIFEST, asked, completion, failure, plan, update

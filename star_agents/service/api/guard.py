@@ -20,7 +20,7 @@ from star_agents.core import clock
 from star_agents.core.errors import ConfigError, NotNowError, StarError
 from star_agents.service.api.bodies import problem
 from star_agents.service.run.address import ADDRESS_FILE, Tokens
-from star_agents.storage.shards import LostFileError
+from star_agents.storage.lost import LostFileError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 

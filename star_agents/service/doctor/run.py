@@ -18,9 +18,9 @@ from star_agents.service.config.settings import Settings
 from star_agents.service.doctor.checks import Cause, Finding, fail, ok, warn
 from star_agents.service.replay import recorded_settings
 from star_agents.storage import integrity
+from star_agents.storage.lost import Lost, LostFileError
 from star_agents.storage.recovery import Standing, read_standing
 from star_agents.storage.rows import iter_rows
-from star_agents.storage.shards import Lost, LostFileError
 from star_agents.storage.weight_history import read_history
 
 NAMED = 10

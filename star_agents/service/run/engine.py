@@ -28,8 +28,8 @@ from star_agents.service.run.sizing import Sizer
 from star_agents.service.view.bill import Bill, BudgetStatus, bill, budget_status
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
 from star_agents.storage.export import Exported, ExportOptions, export, export_dead_letters
+from star_agents.storage.lost import Lost, OnLost
 from star_agents.storage.recovery import Standing, read_spend
-from star_agents.storage.shards import Lost, OnLost
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
 

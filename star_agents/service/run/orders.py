@@ -98,7 +98,8 @@ class Orders:
 
     async def _settle(self, command: Command, outcome: Outcome, answer: object) -> None:
         await self._commands.settle(command.id, outcome, answer)
-        self._show(replace(command, outcome=outcome, answer=answer))
+        if command.id in self._recent:  # others may have come since
+            self._recent[command.id] = replace(command, outcome=outcome, answer=answer)
 
     def _show(self, command: Command) -> None:
         self._recent[command.id] = command

@@ -15,7 +15,7 @@ from star_agents.scoring.pool import PoolStatus
 from star_agents.service.view.bill import Bill, BudgetStatus
 from star_agents.service.view.judge_status import JudgeStatus
 from star_agents.service.view.order_line import OrderLine
-from star_agents.storage.shards import Lost
+from star_agents.storage.lost import Lost
 
 CHECKING = "reading the seeds"
 """What a start says of itself while it may still find that it cannot be."""
