@@ -252,12 +252,12 @@ class Lifecycle:
 
     async def _obey_signals(self, engine: Engine) -> None:
         """Drain when a signal says so; ends only by being cancelled."""
+
+        async def act(_: int) -> None:
+            self._stop(engine)
+
         while True:
             told = await self._signals_to_obey.get()
-
-            async def act(_: int) -> None:
-                self._stop(engine)
-
             asyncio.get_running_loop().call_later(SIGNAL_PATIENCE_S, self._stop, engine)
             with contextlib.suppress(StoreError):  # then the run ends anyway, and says why
                 await engine.orders.obey(Order(verb=Verb.DRAIN, actor=f"signal:{told.name}"), act)
