@@ -54,7 +54,8 @@ class RunOptions:
     """How one start of a run is made. `watch` is called about once a second with where things stand.
 
     `run_dir` stands in for `run.dir` of the config; `limit` is the most seeds to take in. Secrets are looked up in
-    `environ`; None means the process's own environment. Errors of `watch` end the run.
+    `environ`; None means the process's own environment. Errors of `watch` end the run. `allow_missing` goes
+    on without finished rows whose file is lost.
     """
 
     run_dir: str | Path | None = None
@@ -62,6 +63,7 @@ class RunOptions:
     limit: int | None = None
     watch: Callable[[RunStatus], object] | None = None
     environ: Mapping[str, str] | None = None
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,7 @@ async def arun(config: Config, options: RunOptions | None = None) -> RunResult:
         environ=environ,
         resume=options.resume,
         limit=options.limit,
+        allow_missing=options.allow_missing,
     )
     async with _entered(lambda: hold(folder)):
         await _fetch(*models_of(settings))

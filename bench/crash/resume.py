@@ -158,5 +158,7 @@ def _shards(path: Path, moved: int) -> Iterator[tuple[Any, ...]]:
         replies = [
             tuple((call | {"seed": number, "slot": slot}).values()) for number in span for slot in range(REPLIES_A_SEED)
         ]
-        shard = shards.write(folder_of(path), rows, replies)
+        made = shards.prepared(rows, replies)
+        made.write(folder_of(path))
+        shard = made.shard
         yield tuple(getattr(shard, name) for name in shard.__slots__)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from star_agents.service.export_job import ExportJob
     from star_agents.storage.card import Contents
     from star_agents.storage.export import Exported, ExportOptions
+    from star_agents.storage.lost import Lost
     from star_agents.storage.near_duplicates import Sieve
 
 _LICENCE = re.compile(r"[A-Za-z0-9.+-]{1,60}")
@@ -59,6 +60,9 @@ def export(
         bool, typer.Option("--any-prompt", help="dpo: losers that answered another wording of the seed, too.")
     ] = False,
     licence: Annotated[str, typer.Option("--license", metavar="SPDX", help="Licence named in the card.")] = "",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out rows whose file is lost, and say which.")
+    ] = False,
     push: Annotated[str | None, typer.Option(metavar="ORG/NAME", help="Put it on the Hugging Face hub, too.")] = None,
     public: Annotated[bool, typer.Option("--public", help="--push: a new repository is for everyone to see.")] = False,
 ) -> None:
@@ -82,7 +86,10 @@ def export(
         row_format=row_format.value,
         candidates=candidates,
         options=_with_filters(
-            ExportOptions(choice=choice, test_share=test_share, licence=licence), dedup, similarity, decontaminate
+            ExportOptions(choice=choice, test_share=test_share, licence=licence, allow_missing=allow_missing),
+            dedup,
+            similarity,
+            decontaminate,
         ),
         similarity=_similarity(similarity) if dedup is Dedup.EMBEDDING else None,
     )
@@ -90,7 +97,7 @@ def export(
     _tell(exported)
     if out is not None and not os.access(folder.path, os.W_OK):
         typer.echo(f"{folder.path} cannot be written: dead-letters.jsonl is left out; see status --failures", err=True)
-    elif num_failed := export_dead_letters(folder.database, folder.out):
+    elif num_failed := export_dead_letters(folder.database, folder.out, _skip if allow_missing else None):
         typer.echo(f"{folder.out}/dead-letters.jsonl: {num_failed} calls that failed for good")
     if hub is not None and wish is not None:
         typer.echo(f"pushed: {push_folder(hub, wish, job.folder)}")
@@ -162,6 +169,10 @@ def _run(job: "ExportJob") -> "Exported":
             raise typer.Exit(SIGNALLED + stop.number) from None
 
 
+def _skip(lost: "Lost") -> None:
+    """It was told with the data."""
+
+
 def _tell(exported: "Exported") -> None:
     contents: Contents = exported.contents
     halves = ", ".join(f"{count} {split}" for split, count in sorted(contents.splits.items(), reverse=True))
@@ -169,3 +180,5 @@ def _tell(exported: "Exported") -> None:
     typer.echo(f"{exported.data_file}: {rows}, {contents.dropped} seeds dropped")
     for reason, count in contents.reasons.most_common():
         typer.echo(f"  {count} {reason}")
+    for lost in contents.lost:
+        typer.echo(f"left out: {lost}", err=True)

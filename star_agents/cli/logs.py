@@ -22,7 +22,8 @@ def start_logging(
     Raises:
         OSError: the log folder cannot be made.
     """
-    from star_agents.service.life.log_lines import JsonFormatter, Mask, TextFormatter, Throttle
+    from star_agents.core.secret import Mask
+    from star_agents.service.life.log_lines import JsonFormatter, TextFormatter, Throttle
 
     folder.mkdir(exist_ok=True, mode=0o700)
     file = folder / ("star-agents.jsonl" if style == "json" else "star-agents.log")

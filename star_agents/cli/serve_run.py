@@ -18,6 +18,9 @@ def serve_run(
     plain_loop: Annotated[bool, typer.Option("--no-uvloop", help="Run on asyncio's own event loop.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="In the background; prints where it is, as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log more.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on without finished rows whose file is lost.")
+    ] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; send and write nothing.")] = False,
 ) -> None:
     """Make a data set better: ask, score, judge, select, learn, until the seeds end.
@@ -51,7 +54,15 @@ def serve_run(
     console = Console()
     environ = dict(os.environ)
     watched = is_watched(console, environ)
-    job = Job(settings=settings, folder=folder, cache_dir=cache_dir(), environ=environ, resume=resume, limit=limit)
+    job = Job(
+        settings=settings,
+        folder=folder,
+        cache_dir=cache_dir(),
+        environ=environ,
+        resume=resume,
+        limit=limit,
+        allow_missing=allow_missing,
+    )
     with hold(folder):
         start_logging(
             folder.logs,

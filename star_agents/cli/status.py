@@ -25,6 +25,7 @@ def status(
 
     from star_agents.cli.agents import show_changes
     from star_agents.cli.runs import existing_run
+    from star_agents.storage.lost import Lost
 
     folder = existing_run(run)
     if failures:
@@ -41,11 +42,24 @@ def status(
         was = "" if pair["p_before"] is None else f" was={pair['p_before']:.3f}"
         pi = "" if pair["mean_pi"] is None else f" mean_pi={pair['mean_pi']:.3f}"
         typer.echo(f"  {pair['pair']:<32} {p}{was} draws={pair['draws']} wins={pair['wins']}{pi}")
+    for lost in told.get("lost", ()):
+        typer.echo(f"LOST: {Lost(**lost)}: {Lost.mend}")
     show_changes(told["changes"])
+    for order in reversed(told.get("orders", ())):
+        _show_order(order)
     if told.get("judging"):
         _show_judging(told)
     if told.get("bill"):
         _show_bill(told)
+
+
+def _show_order(order: dict[str, Any]) -> None:
+    """Its texts may be anybody's: they are put on one line, with nothing that a terminal would obey."""
+    from star_agents.cli.text import flat
+
+    about = f" {order['told']}" if order["told"] else ""
+    line = f"order {order['id']} {order['at'][:19]} {order['verb']}{about} by {order['actor']}: {order['outcome']}"
+    typer.echo(flat(line))
 
 
 def _probe(run: Path, path: str) -> None:
@@ -93,7 +107,7 @@ def _show_failures(folder: "RunFolder", *, as_json: bool) -> None:
     from star_agents.cli.bills import failure_table
     from star_agents.storage.dead_letters import failure_kinds
 
-    kinds = failure_kinds(folder.database)
+    kinds = failure_kinds(folder.database, lambda lost: typer.echo(f"LOST: {lost}", err=True))
     if as_json:
         typer.echo(orjson.dumps(kinds, option=orjson.OPT_INDENT_2).decode())
     elif kinds:

@@ -100,7 +100,7 @@ class PairWeights:
 class Epoch:
     """A change of the pool during a run: the version that it made, what joined, what left, and why.
 
-    `agents` are those that the config did not know when they joined.
+    `agents` are those that the config did not know when they joined; `command` is the order that asked for it.
     """
 
     version: int
@@ -108,6 +108,7 @@ class Epoch:
     retired: tuple[AgentPair, ...] = ()
     reason: str = ""
     agents: tuple[Agent, ...] = ()
+    command: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

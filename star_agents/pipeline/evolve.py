@@ -102,11 +102,13 @@ class Evolver:
         retire: Sequence[AgentPair] = (),
         reason: str,
         agents: Sequence[Agent] = (),
+        command: int | None = None,
     ) -> PairWeights:
         """Change the pool between two batches; returns the weights when the change is durable and shown.
 
         Whoever is cancelled while waiting has changed the pool all the same, or not at all. That the agents of a
-        pair exist is for the caller to see to; `agents` are those of them that the config does not know.
+        pair exist is for the caller to see to; `agents` are those of them that the config does not know. `command` is
+        the order that asks for it, on record already.
 
         Raises:
             ConfigError: the change cannot be made, with every reason; or the run is over.
@@ -114,7 +116,7 @@ class Evolver:
         """
         if self._group is None:
             raise ConfigError("the run is not running: change the pool of one that is")
-        wanted = Epoch(0, tuple(add), tuple(retire), reason, tuple(agents))
+        wanted = Epoch(0, tuple(add), tuple(retire), reason, tuple(agents), command)
         done = await asyncio.shield(self._group.create_task(self._change(wanted), name="change of the pool"))
         if isinstance(done, ConfigError):
             raise done

@@ -5,7 +5,7 @@ sample, and is called one.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,21 @@ from star_agents.service.run.ended import read_ended
 from star_agents.service.run.picture import pair_lines
 from star_agents.service.view.bill import Bill, bill, recorded_prices
 from star_agents.service.view.judge_status import JudgeStatus, judge_status, recorded_swap
+from star_agents.service.view.order_line import OrderLine, order_line
 from star_agents.service.view.status import Ending, PairStatus
+from star_agents.storage.commands import read_newest
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
 from star_agents.storage.folder import RunFolder
+from star_agents.storage.lost import Lost, OnLost
 from star_agents.storage.recovery import Standing, read_standing
 from star_agents.storage.rows import iter_rows
 from star_agents.storage.weight_history import read_history
 
 CURVE_POINTS = 300
 """Versions of the weights that are drawn; a longer history is thinned evenly."""
+
+MOST_ORDERS = 50
+"""Orders to the run that are named."""
 
 SCORER_FILE = "scorer.jsonl"
 
@@ -43,7 +49,10 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """A run. `rows` are in seed order, and `share` of all that have finished; `ending` is None without a clean end."""
+    """A run. `rows` are in seed order, and `share` of all that have finished; `ending` is None without a clean end.
+
+    `orders` are the newest, oldest first; `lost` are files that could not be read: all is told without them.
+    """
 
     standing: Standing
     config: Mapping[str, Any]
@@ -53,6 +62,8 @@ class Facts:
     bill: Bill
     judging: JudgeStatus
     failures: tuple[FailureKind, ...]
+    orders: tuple[OrderLine, ...]
+    lost: tuple[Lost, ...]
     scorers: tuple[Mapping[str, Any], ...]
     rows: tuple[SampledRow, ...]
     share: float
@@ -89,6 +100,13 @@ def read_facts(folder: RunFolder, tell: Tell) -> Facts:
     standing = read_standing(folder.database)
     share, wanted = sampler(standing.finished)
     first = uniform(standing.manifest.pairs)
+    lost: dict[str, Lost] = {}
+
+    def on_lost(one: Lost) -> None:
+        lost[one.file] = replace(one, file=Path(one.file).name)  # where it lay is nobody's business
+
+    failures, rows = failure_kinds(folder.database, on_lost), _rows(folder.database, wanted, tell, on_lost)
+    orders = read_newest(folder.database, limit=MOST_ORDERS)
     return Facts(
         standing=standing,
         config=orjson.loads(standing.manifest.config),
@@ -97,16 +115,18 @@ def read_facts(folder: RunFolder, tell: Tell) -> Facts:
         pairs=pair_lines(standing.tally, first, standing.weights or first),
         bill=bill(standing.spend, recorded_prices(standing.manifest.config)),
         judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
-        failures=failure_kinds(folder.database),
+        failures=failures,
+        orders=tuple(map(order_line, reversed(orders))),
+        lost=tuple(lost.values()),
         scorers=_scorers(folder.path / SCORER_FILE),
-        rows=_rows(folder.database, wanted, tell),
+        rows=rows,
         share=share,
     )
 
 
-def _rows(database: Path, wanted: Callable[[int], bool], tell: Tell) -> tuple[SampledRow, ...]:
+def _rows(database: Path, wanted: Callable[[int], bool], tell: Tell, on_lost: OnLost) -> tuple[SampledRow, ...]:
     rows = []
-    for row in iter_rows(database, wanted=wanted):
+    for row in iter_rows(database, wanted=wanted, on_lost=on_lost):
         rows.append(sampled(row))
         tell(len(rows))
     return tuple(rows)

@@ -11,6 +11,7 @@ from typing import Any
 
 from star_agents.storage.formats import ExportFormat
 from star_agents.storage.lineage import METADATA
+from star_agents.storage.lost import Holds, Lost
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.picks import (
     BELOW_MARGIN,
@@ -44,6 +45,11 @@ _FILTERED = {
 }
 """What the reasons of an export mean."""
 
+_LOST: dict[Holds, str] = {
+    "rows": "their file is lost, and they with it",
+    "replies": "the file of their calls is lost: who rewrote, and the endpoints, are empty",
+}
+
 
 @dataclass(slots=True)
 class Contents:
@@ -55,6 +61,8 @@ class Contents:
     pairs: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     losers: int = 0
+    lost: list[Lost] = field(default_factory=list)
+    """Files of the run that were passed over."""
 
     def count(self, split: Split, metadata: Mapping[str, object]) -> None:
         """Take note of a row."""
@@ -68,6 +76,11 @@ class Contents:
     def rows(self) -> int:
         """Rows of the data files."""
         return self.sources.total()
+
+    @property
+    def missing(self) -> int:
+        """Finished seeds that nobody can tell of: the file with their rows is lost."""
+        return sum(lost.rows for lost in self.lost if lost.holds == "rows")
 
     @property
     def dropped(self) -> int:
@@ -97,6 +110,7 @@ def card(
             "([arXiv 2411.14497](https://arxiv.org/abs/2411.14497)).",
             "Every row tells where it came from under `metadata`.",
             "",
+            *_missing(contents),
             *_table("file", "rows", files | {"dropped.jsonl": contents.dropped} | _losers(contents)),
             *_table("row taken from", "rows", contents.sources),
             *_table("agent-pair", "rows", contents.pairs),
@@ -107,6 +121,14 @@ def card(
             "",
         )
     )
+
+
+def _missing(contents: Contents) -> list[str]:
+    """What is not in it that should be; nothing where all is."""
+    if not contents.lost:
+        return []
+    lines = [f"- rows {lost.seq_lo} to {lost.seq_hi} of the run: {_LOST[lost.holds]}" for lost in contents.lost]
+    return [f"**Not complete:** {contents.missing} finished seeds are in no file here.", "", *lines, ""]
 
 
 def _licence(config: Mapping[str, Any], manifest: Manifest, contents: Contents, licence: str) -> list[str]:

@@ -75,6 +75,7 @@ _SCORED = TypeAdapter(Scored)
 _TALLY = TypeAdapter(Tally)
 _EPOCH = TypeAdapter(Epoch)
 _MANIFEST = TypeAdapter(Manifest)
+_TOLD = TypeAdapter(dict[str, Any])
 
 
 class Packer:
@@ -144,6 +145,11 @@ def read_manifest(row: str, crc: int, body: bytes) -> Manifest:
 def read_epoch(row: str, crc: int, body: bytes) -> Epoch:
     """The change of the pool that `Packer.pack` stored."""
     return _unpack(_EPOCH, row, crc, body)
+
+
+def read_told(row: str, crc: int, body: bytes) -> dict[str, Any]:
+    """The plain data that `Packer.pack` stored."""
+    return _unpack(_TOLD, row, crc, body)
 
 
 def read_floats(row: str, crc: int, *blobs: bytes) -> list[tuple[float, ...]]:

@@ -19,7 +19,8 @@ from star_agents.storage.codec import Packer, checksum
 from star_agents.storage.copied import copied
 from star_agents.storage.failpoints import failpoint
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.schema import APPLICATION_ID, MOVED, SCHEMA_VERSION, SPENDING, TABLES
+from star_agents.storage.older import show_as_newest
+from star_agents.storage.schema import APPLICATION_ID, COMMANDS, MOVED, SCHEMA_VERSION, SPENDING, TABLES
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def reader(path: Path) -> Iterator[apsw.Connection]:
     """A connection that cannot write, closed at the end. Read briefly: an open read keeps the WAL from shrinking.
 
     SQLite writes beside a database to read it; where it may not, or would have to undo what a crash left half written,
-    a copy is read. The run folder stays as it is.
+    a copy is read. The run folder stays as it is. A database of an earlier version is shown as one of this.
 
     Raises:
         StoreError: there is no run database here, or it cannot be read.
@@ -103,9 +104,12 @@ def reader(path: Path) -> Iterator[apsw.Connection]:
                 raise
             _tell_of_copy(path)
             connection = _opened(stack.enter_context(copied(path)), apsw.SQLITE_OPEN_READWRITE)
-            connection.execute("PRAGMA query_only = ON")
         stack.callback(connection.close)
-        check_schema(connection, path)
+        version = schema_version(connection, path)
+        if version > SCHEMA_VERSION:
+            raise StoreError(_too_new(path, version))
+        show_as_newest(connection, version)
+        connection.execute("PRAGMA query_only = ON")
         yield connection
 
 
@@ -133,7 +137,7 @@ def sqlite_version() -> tuple[int, ...]:
 
 
 def check_schema(connection: apsw.Connection, path: Path) -> None:
-    """Refuse a file that is not ours, or not of this version.
+    """Refuse to write to a file that is not ours, or not of this version.
 
     Raises:
         StoreError: so it is.
@@ -141,12 +145,15 @@ def check_schema(connection: apsw.Connection, path: Path) -> None:
     version = schema_version(connection, path)
     if version == SCHEMA_VERSION:
         return
-    mend = "open it with the version that made it"
-    if version < SCHEMA_VERSION:
-        mend = "star-agents serve-run CONFIG --resume brings it up to date, and keeps a copy"
-    raise StoreError(
-        f"{path}: written by another version of star-agents (schema {version}, this one knows {SCHEMA_VERSION}): {mend}"
-    )
+    if version > SCHEMA_VERSION:
+        raise StoreError(_too_new(path, version))
+    told = f"written by an earlier version of star-agents (schema {version}; this one writes {SCHEMA_VERSION})"
+    raise StoreError(f"{path}: {told}: star-agents serve-run CONFIG --resume brings it up to date, and keeps a copy")
+
+
+def _too_new(path: Path, version: int) -> str:
+    told = f"written by a later version of star-agents (schema {version}; this one knows up to {SCHEMA_VERSION})"
+    return f"{path}: {told}: upgrade star-agents (pip install --upgrade star-agents), or use the version that wrote it"
 
 
 def schema_version(connection: apsw.Connection, path: Path) -> int:
@@ -168,7 +175,7 @@ def _is_new(connection: apsw.Connection) -> bool:
 
 def _create(connection: apsw.Connection, manifest: Manifest) -> None:
     """Begin a run in one transaction: a crash leaves an empty file or a whole one."""
-    connection.execute(f"BEGIN IMMEDIATE; {TABLES} {SPENDING} {MOVED}")
+    connection.execute(f"BEGIN IMMEDIATE; {TABLES} {SPENDING} {MOVED} {COMMANDS}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}")
     put_manifest(connection, manifest)
     failpoint("create.begun")

@@ -18,6 +18,8 @@ from star_agents.core.errors import StoreError
 from star_agents.storage import shards
 from star_agents.storage.codec import read_plan, read_reply
 from star_agents.storage.database import reader
+from star_agents.storage.lost import OnLost, tolerant
+from star_agents.storage.older import failed_calls_hint
 from star_agents.storage.shards import Shard
 
 EXCERPT_CHARS = 200
@@ -27,13 +29,13 @@ PAGE_ROWS = 256
 
 _LETTERS = """
 SELECT seed, purpose, slot, ordinal, agent, pair, reply.crc32, reply.body, plan.crc32, plan.body, plan.embedding
-FROM reply INDEXED BY reply_failed JOIN plan USING (seed)
+FROM reply {hint} JOIN plan USING (seed)
 WHERE ok = 0 AND (seed, purpose, slot, ordinal) > (?, ?, ?, ?)
 ORDER BY seed, purpose, slot, ordinal LIMIT ?
 """
 
 _KINDS = """
-SELECT endpoint, reason, count(*), max(rowid) FROM reply INDEXED BY reply_failed WHERE ok = 0
+SELECT endpoint, reason, count(*), max(rowid) FROM reply {hint} WHERE ok = 0
 GROUP BY endpoint, reason ORDER BY count(*) DESC, endpoint, reason
 """
 
@@ -68,8 +70,10 @@ class FailureKind:
     message: str
 
 
-def iter_dead_letters(path: Path) -> Iterator[DeadLetter]:
+def iter_dead_letters(path: Path, on_lost: OnLost | None = None) -> Iterator[DeadLetter]:
     """Every call of a run that failed for good: those that lie in shards first, then by seed; a page in memory.
+
+    With `on_lost` a shard that has lost one of its files is told, and passed over.
 
     Raises:
         StoreError: the database cannot be read, or a row is damaged; it names the row.
@@ -80,18 +84,19 @@ def iter_dead_letters(path: Path) -> Iterator[DeadLetter]:
     with reader(path) as connection:
         before = _failing(connection)
         for shard in before:
-            yield from map(_letter, _moved(folder, shard))
+            yield from map(_letter, tolerant(_moved(folder, shard), on_lost))
         while page := _rows(connection, _LETTERS, *last, PAGE_ROWS):
             for row in page:
                 yield _letter(row)
                 told.add(row[0])
             last = page[-1][:4]
         for shard in _failing(connection)[len(before) :]:  # has left the tables meanwhile
-            yield from (_letter(row) for row in _moved(folder, shard) if row[0] not in told)
+            rows = tolerant(_moved(folder, shard), on_lost)
+            yield from (_letter(row) for row in rows if row[0] not in told)
 
 
-def failure_kinds(path: Path) -> tuple[FailureKind, ...]:
-    """How many calls failed, by endpoint and reason, the most frequent first.
+def failure_kinds(path: Path, on_lost: OnLost | None = None) -> tuple[FailureKind, ...]:
+    """How many calls failed, by endpoint and reason, the most frequent first; `on_lost` as above.
 
     Raises:
         StoreError: the database cannot be read, or a row is damaged; it names the row.
@@ -100,8 +105,11 @@ def failure_kinds(path: Path) -> tuple[FailureKind, ...]:
     with reader(path) as connection:
         connection.execute("BEGIN")  # one snapshot of tables and shards
         for shard in _failing(connection):
-            for kind in _moved_kinds(shards.folder_of(path), shard):
-                _count(kinds, kind)
+            calls = shard.read_replies(shards.folder_of(path), ("ok", "seed", "crc32", "body"))
+            for ok, *row in tolerant(calls, on_lost):
+                if not ok:
+                    failure = _failure(*row)
+                    _count(kinds, FailureKind(failure.endpoint, failure.reason, 1, failure.message))
         for endpoint, reason, calls, newest in _rows(connection, _KINDS):
             _count(kinds, FailureKind(endpoint, reason, calls, _message(connection, newest)))
     return tuple(sorted(kinds.values(), key=lambda kind: (-kind.calls, kind.endpoint, kind.reason)))
@@ -125,18 +133,11 @@ def _moved(folder: Path, shard: Shard) -> Iterator[tuple[Any, ...]]:
     seeds = {row[0] for row in failed}
     found = shard.read_rows(folder, ("seed", "plan_crc32", "plan_body", "embedding"))
     plans = {row[0]: row[1:] for row in found if row[0] in seeds}
-    return ((*row, *plans[row[0]]) for row in failed)
-
-
-def _moved_kinds(folder: Path, shard: Shard) -> Iterator[FailureKind]:
-    for ok, seed, crc, body in shard.read_replies(folder, ("ok", "seed", "crc32", "body")):
-        if not ok:
-            failure = _failure(seed, crc, body)
-            yield FailureKind(failure.endpoint, failure.reason, 1, failure.message)
+    yield from ((*row, *plans[row[0]]) for row in failed)
 
 
 def _rows(connection: apsw.Connection, query: str, *bindings: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  # columns of any type
-    return connection.execute(query, bindings).fetchall()
+    return connection.execute(query.format(hint=failed_calls_hint(connection)), bindings).fetchall()
 
 
 def _message(connection: apsw.Connection, rowid: int) -> str:

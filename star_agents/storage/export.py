@@ -2,7 +2,8 @@
 
 A run may be exported while it goes on; what has finished by then is what is written. Rows pass one by one through
 whatever filters are asked for, so memory does not grow with them, but for the index of a filter against duplicates.
-Law: every finished seed is a row of a data file or a line of the file of dropped seeds, and the card counts both.
+Law: every finished seed is a row of a data file or a line of the file of dropped seeds, and the card counts both. Rows
+whose file is lost are in neither; an export without them is made only where that is asked for, and its card says so.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from star_agents.storage.benchmarks import Benchmarks
 from star_agents.storage.card import Contents, card
 from star_agents.storage.dead_letters import iter_dead_letters
 from star_agents.storage.formats import SHAPES, ExportFormat, as_messages, as_preference
+from star_agents.storage.lost import OnLost
 from star_agents.storage.near_duplicates import Sieve
 from star_agents.storage.picks import TAKE_ALL, Choice, Left, Pick, Preferences, picks
 from star_agents.storage.publish import published, sweep
@@ -39,7 +41,8 @@ Tell = Callable[[int], None]
 class ExportOptions:
     """What is left out of an export, and what is kept for testing.
 
-    Filters work in this order: `choice`, `benchmarks`, `duplicates`. `licence` is an SPDX identifier for the card.
+    Filters work in this order: `choice`, `benchmarks`, `duplicates`. `licence` is an SPDX identifier for the card. With
+    `allow_missing` rows whose file is gone or damaged are left out.
     """
 
     choice: Choice = TAKE_ALL
@@ -47,6 +50,7 @@ class ExportOptions:
     duplicates: Sieve | None = None
     test_share: float = 0.0
     licence: str = ""
+    allow_missing: bool = False
 
 
 DEFAULTS = ExportOptions()
@@ -75,6 +79,7 @@ def export(
 
     Raises:
         ConfigError: the format needs a library that is not installed.
+        LostFileError: a file of finished rows is gone or damaged, and that is not allowed.
         StoreError: the run cannot be read, a row is damaged, or the folder cannot be written.
     """
     with _writing(folder):
@@ -83,7 +88,8 @@ def export(
         options = replace(options, choice=_completed(options.choice, row_format, candidates=candidates))
         files = _Files.of(row_format, options)
         contents = Contents()
-        rows = _watched(iter_rows(database), tell)
+        on_lost = contents.lost.append if options.allow_missing else None
+        rows = _watched(iter_rows(database, on_lost=on_lost), tell)
         with files.open(folder, row_format) as sinks:
             writer = _Writer(row_format=row_format, test_share=options.test_share, contents=contents, sinks=sinks)
             for item in _filtered(rows, options, sinks["contaminated"].write):
@@ -97,8 +103,10 @@ def export(
     return Exported(folder / files.data["train"], contents)
 
 
-def export_dead_letters(database: Path, folder: Path) -> int:
+def export_dead_letters(database: Path, folder: Path, on_lost: OnLost | None = None) -> int:
     """Write the calls that failed for good into a folder, one JSON line each; return how many there are. Blocks.
+
+    With `on_lost` those whose file is lost are left out, and it is told.
 
     Raises:
         StoreError: the run cannot be read, a row is damaged, or the folder cannot be written.
@@ -108,7 +116,7 @@ def export_dead_letters(database: Path, folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         with published(folder / DEAD_LETTERS) as stream, LinesSink(stream) as lines:
-            for letter in iter_dead_letters(database):
+            for letter in iter_dead_letters(database, on_lost):
                 lines.write(asdict(letter))
                 count += 1
     return count

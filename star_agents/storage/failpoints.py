@@ -32,6 +32,8 @@ POINTS = (
     "shard.listed",
     "shard.emptied",
     "shard.moved",
+    "command.noted",
+    "command.obeyed",
     "migrate.copied",
     "migrate.written",
     "migrate.done",

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from zlib import crc32
 
 import apsw
 
@@ -17,8 +16,9 @@ from star_agents.core.errors import StoreError
 from star_agents.storage.codec import checksum
 from star_agents.storage.copied import leftovers
 from star_agents.storage.database import BUSY_TIMEOUT_MS, reader, storage_errors
+from star_agents.storage.lost import Lost
 from star_agents.storage.moving import HOT_ROWS
-from star_agents.storage.shards import SHARD_ROWS, folder_of, listed
+from star_agents.storage.shards import SHARD_ROWS, folder_of, listed, missing
 
 CHECKED_ROWS = HOT_ROWS + SHARD_ROWS
 """Newest finished rows whose checksums are looked at: all that the tables hold once older ones have moved."""
@@ -43,6 +43,7 @@ _ALL = (
     "SELECT 'policy of version ' || version, crc32, p, state FROM policy",
     "SELECT 'epoch of version ' || version, crc32, body FROM epoch",
     "SELECT 'the tally', crc32, body FROM tally",
+    "SELECT 'command ' || id, crc32, body FROM command",
     "SELECT 'memory entry of seed ' || seed, crc32, embedding FROM bank",
 )
 
@@ -91,7 +92,7 @@ def problems(path: Path) -> Iterator[str]:
                     yield f"{name} is damaged"
 
 
-def shard_problems(path: Path) -> tuple[int, list[str]]:
+def shard_problems(path: Path) -> tuple[int, tuple[Lost, ...]]:
     """How many shards are listed, and which of their files are missing or have changed. Blocks.
 
     Raises:
@@ -99,17 +100,17 @@ def shard_problems(path: Path) -> tuple[int, list[str]]:
     """
     with reader(path) as connection:
         shards = listed(connection)
-    bad = []
-    for shard in shards:
-        sums = (shard.rows_crc32, shard.replies_crc32)
-        for file, crc in zip(shard.files(folder_of(path)), sums, strict=True):
-            try:
-                is_same = crc32(file.read_bytes()) == crc
-            except OSError as error:
-                bad.append(f"{file}: {error.strerror}")
-            else:
-                bad += [] if is_same else [f"{file} is damaged: its checksum does not match"]
-    return len(shards), bad
+    return len(shards), tuple(lost for shard in shards for lost in shard.problems(folder_of(path)))
+
+
+def missing_files(path: Path) -> tuple[Lost, ...]:
+    """Files of finished rows that are listed and not there; only names are looked at. Blocks.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with reader(path) as connection:
+        return missing(folder_of(path), listed(connection))
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:

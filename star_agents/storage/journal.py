@@ -16,7 +16,9 @@ from star_agents.core.records import (
     Update,
 )
 from star_agents.policy.epochs import pairs_after
+from star_agents.storage import commands
 from star_agents.storage.codec import Packer, checksum, float_bytes, sound
+from star_agents.storage.commands import Noted, Order, Outcome
 from star_agents.storage.failpoints import failpoint
 from star_agents.storage.moving import move
 from star_agents.storage.shards import Shard
@@ -96,6 +98,14 @@ class Journal:
         """List a shard whose files are durable, and take its rows out."""
         move(self._connection, shard, keep_entries=keep_entries)
 
+    def note(self, order: Order, at: str) -> Noted:
+        """Put an order on record; see `commands.note`."""
+        return commands.note(self._connection, self._packer, order, at)
+
+    def settle(self, number: int, outcome: Outcome, answer: object) -> None:
+        """Write down what came of an order."""
+        commands.settle(self._connection, self._packer, number, outcome, answer)
+
     def _is_known(self, epoch: Epoch) -> bool:
         return self._connection.execute("SELECT 1 FROM epoch WHERE version = ?", (epoch.version,)).get is not None
 
@@ -103,6 +113,8 @@ class Journal:
         body = self._packer.pack(epoch)
         row = (epoch.version, self._applied_seq(), checksum(body), body)
         self._connection.execute("INSERT INTO epoch VALUES (?, ?, ?, ?)", row)
+        if epoch.command is not None:  # the change and that it was made are one: no crash comes between
+            self.settle(epoch.command, Outcome.DONE, epoch.version)
 
     def _applied_seq(self) -> int:
         return int(self._connection.execute("SELECT ifnull(max(seq), 0) FROM log").get)

@@ -19,7 +19,7 @@ from star_agents.storage.failpoints import failpoint
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.publish import sync_folder
 from star_agents.storage.recovery import stored_manifest
-from star_agents.storage.schema import MOVED, SCHEMA_VERSION, SPENDING
+from star_agents.storage.schema import COMMANDS, MOVED, SCHEMA_VERSION, SPENDING
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ def migrate(path: Path) -> None:
                         _from_1(connection)
                     if version <= 2:  # noqa: PLR2004  # knew one rule, without a state, and one pool
                         connection.execute(_POOLS)
-                    connection.execute(_FREE_BANK + MOVED)
+                    if version <= 3:  # noqa: PLR2004  # kept every finished row
+                        connection.execute(_FREE_BANK + MOVED)
+                    connection.execute(COMMANDS)  # 4 did not write down what it was told to do
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                     failpoint("migrate.written")
                 failpoint("migrate.done")

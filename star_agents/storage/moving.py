@@ -20,6 +20,8 @@ from star_agents.storage.shards import REPLIES, SHARD_ROWS, Shard
 HOT_ROWS = 4 * SHARD_ROWS
 """Finished rows that stay in SQLite at least: a reader that follows the run never opens a file."""
 
+Rows = list[tuple[Any, ...]]
+
 _ROWS = """
 SELECT log.seq, log.seed, log.batch, log.version, log.source, log.slot, log.pi, log.reason, log.crc32, log.body,
        plan.weights_version, plan.crc32, plan.body, plan.embedding
@@ -42,14 +44,29 @@ def write_next(path: Path) -> Shard | None:
         if span is None:
             return None
         connection.execute("BEGIN")
-        rows = connection.execute(_ROWS, span).fetchall()
-        replies = connection.execute(_REPLIES, span).fetchall()
-    _check(rows, replies)
+        rows, replies = read_range(connection, span)
     failpoint("shard.read")
     with storage_errors(path):
-        shard = shards.write(shards.folder_of(path), rows, replies)
+        prepared = shards.prepared(rows, replies)
+        prepared.write(shards.folder_of(path))
     failpoint("shard.published")
-    return shard
+    return prepared.shard
+
+
+def read_range(connection: apsw.Connection, span: tuple[int, int]) -> tuple[Rows, Rows]:
+    """A range of the log with its plans, and its replies, as the tables hold them.
+
+    Raises:
+        StoreError: a row is damaged: what could not be read back is never moved.
+    """
+    rows: Rows = connection.execute(_ROWS, span).fetchall()
+    replies: Rows = connection.execute(_REPLIES, span).fetchall()
+    for _, seed, *_, crc, body, _, plan_crc, plan_body, embedding in rows:
+        check(f"result of seed {seed}", crc, body)
+        check(f"plan of seed {seed}", plan_crc, plan_body, embedding)
+    for seed, purpose, slot, *_, crc, body in replies:
+        check(f"{purpose} reply of seed {seed}, slot {slot}", crc, body)
+    return rows, replies
 
 
 def move(connection: apsw.Connection, shard: Shard, *, keep_entries: int) -> None:
@@ -76,12 +93,3 @@ def _due(connection: apsw.Connection) -> tuple[int, int] | None:
     first = connection.execute("SELECT min(seq) FROM log").get
     last = connection.execute("SELECT seq FROM log ORDER BY seq LIMIT 1 OFFSET ?", (SHARD_ROWS - 1,)).get
     return first, last
-
-
-def _check(rows: list[tuple[Any, ...]], replies: list[tuple[Any, ...]]) -> None:
-    """Never move what could not be read back: its copy in the tables is the last."""
-    for _, seed, *_, crc, body, _, plan_crc, plan_body, embedding in rows:
-        check(f"result of seed {seed}", crc, body)
-        check(f"plan of seed {seed}", plan_crc, plan_body, embedding)
-    for seed, purpose, slot, *_, crc, body in replies:
-        check(f"{purpose} reply of seed {seed}, slot {slot}", crc, body)

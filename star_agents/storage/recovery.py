@@ -23,8 +23,9 @@ from star_agents.core.records import (
 from star_agents.policy.epochs import pairs_at
 from star_agents.storage.codec import check, read_epoch, read_floats, read_manifest, read_plan, read_reply, read_tally
 from star_agents.storage.database import reader
+from star_agents.storage.lost import Lost, LostFileError
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.shards import check_files, folder_of, listed
+from star_agents.storage.shards import folder_of, listed, missing
 from star_agents.storage.spending import Account, Spend, stored_spend
 
 
@@ -50,13 +51,14 @@ class Standing:
 class Recovered:
     """Everything a start needs to go on: plans without a result, the replies they have, and the memory bank.
 
-    `entries` are the newest, oldest first.
+    `entries` are the newest, oldest first. `lost` are files of finished rows that are gone: nothing in them is needed.
     """
 
     standing: Standing
     open_plans: tuple[Plan, ...]
     replies: dict[CallKey, Reply]
     entries: tuple[MemoryEntry, ...]
+    lost: tuple[Lost, ...] = ()
 
 
 def read_standing(path: Path) -> Standing:
@@ -80,20 +82,24 @@ def read_spend(path: Path) -> dict[Account, Spend]:
         return stored_spend(connection)
 
 
-def recover(path: Path, *, capacity: int) -> Recovered:
+def recover(path: Path, *, capacity: int, allow_missing: bool = False) -> Recovered:
     """What a start needs, with at most `capacity` memory entries.
 
     Raises:
+        LostFileError: a file of finished rows is gone, and that is not allowed.
         StoreError: the database cannot be read, or a row that it needs is damaged.
     """
     with reader(path) as connection:
         connection.execute("BEGIN")  # one snapshot for all that follows
-        check_files(folder_of(path), listed(connection))
+        lost = missing(folder_of(path), listed(connection))
+        if lost and not allow_missing:
+            raise LostFileError(lost[0])
         return Recovered(
             standing=_standing(connection),
             open_plans=_open_plans(connection),
             replies=_open_replies(connection),
             entries=_entries(connection, capacity),
+            lost=lost,
         )
 
 

@@ -20,6 +20,7 @@ from star_agents.core.records import Graded
 from star_agents.storage import shards
 from star_agents.storage.codec import read_graded, read_plan
 from star_agents.storage.database import reader
+from star_agents.storage.lost import OnLost, tolerant
 from star_agents.storage.shards import Shard
 
 PAGE_ROWS = 256
@@ -81,18 +82,25 @@ class _Stored(NamedTuple):
 
 
 def iter_rows(
-    path: Path, *, order: Order = "seed", after: int = -1, wanted: Callable[[int], bool] = lambda _: True
+    path: Path,
+    *,
+    order: Order = "seed",
+    after: int = -1,
+    wanted: Callable[[int], bool] = lambda _: True,
+    on_lost: OnLost | None = None,
 ) -> Iterator[FinishedRow]:
     """Every finished row after a seed number, or in commit order after a sequence number; a page in memory.
 
-    Rows whose seed number is not `wanted` are passed over without looking into them.
+    Rows whose seed number is not `wanted` are passed over without looking into them. With `on_lost` a file that is gone
+    or damaged is told, and the others are read.
 
     Raises:
+        LostFileError: a file is gone or damaged, and there is no `on_lost`.
         StoreError: the database cannot be read, or a row is damaged; it names the row.
     """
     with reader(path) as connection:
         last = connection.execute("SELECT ifnull(max(seq), 0) FROM log").get  # the newest never leave
-        source = _Source(connection, shards.folder_of(path), "seed" if order == "seed" else "seq", last)
+        source = _Source(connection, shards.folder_of(path), "seed" if order == "seed" else "seq", last, on_lost)
         for stored in _by_seed(source, after) if order == "seed" else _by_commit(source, after):
             if wanted(stored.seed):
                 yield _finished(stored)
@@ -113,6 +121,7 @@ class _Source:
     folder: Path
     key: Literal["seed", "seq"]
     last: int
+    on_lost: OnLost | None
 
     def look(self, after: int, *, seq: int = -1) -> tuple[list[Shard], list[_Stored]]:
         """One moment of the run: the shards with rows after `seq`, and the next page of the tables."""
@@ -129,9 +138,9 @@ class _Source:
     def of_shard(self, shard: Shard, after: int) -> Iterator[_Stored]:
         """A shard's rows after `after`."""
         wanted = ("seed", "purpose", "slot", "endpoint", "model", "ok")
-        made = (row[:-1] for row in shard.read_replies(self.folder, wanted) if row[-1] and row[1] in WRITERS)
-        calls = _calls(made)
-        for row in shard.read_rows(self.folder, _SHARD_PAGE, by=self.key):
+        replies = tolerant(shard.read_replies(self.folder, wanted), self.on_lost)
+        calls = _calls(row[:-1] for row in replies if row[-1] and row[1] in WRITERS)
+        for row in tolerant(shard.read_rows(self.folder, _SHARD_PAGE, by=self.key), self.on_lost):
             seq, seed = row[:2]
             if seq <= self.last and (seed if self.key == "seed" else seq) > after:
                 yield _Stored._make((*row, calls.get(seed, ())))
@@ -140,13 +149,15 @@ class _Source:
 def _by_commit(source: _Source, after: int) -> Iterator[_Stored]:
     while True:
         listed, page = source.look(after, seq=after)
-        rows = (row for shard in listed for row in source.of_shard(shard, after)) if listed else iter(page)
-        before = after
-        for row in rows:
-            yield row
-            after = row.seq
-        if after == before:
+        for shard in listed:
+            yield from source.of_shard(shard, after)
+            after = shard.seq_hi  # also where its rows are lost
+        if listed:
+            continue  # what was in the tables may be in a shard by now
+        yield from page
+        if not page:
             return
+        after = page[-1].seq
 
 
 def _by_seed(source: _Source, after: int) -> Iterator[_Stored]:

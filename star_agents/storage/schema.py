@@ -9,13 +9,15 @@ index of their own, so that they are found without reading the others.
 `policy` holds every version of the weights, with what its rule knows beside p, in the order of the pool of that
 version: the manifest's, as the `epoch` rows up to it have changed it.
 
+`command` holds every order that was given to the run. A key names one order that was done or is under way.
+
 Bodies are JSON or a zstd frame of JSON (`codec`); `crc32` covers a row's blobs. Texts are never columns.
 """
 
 APPLICATION_ID = 0x53544147
 """Marks the file as ours ("STAG") in SQLite's header; `file` and `sqlite3` show it."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in SQLite's `user_version`. A newer file is refused; an older one is migrated, never guessed at."""
 
 TABLES = """
@@ -175,3 +177,21 @@ CREATE TRIGGER reply_spends AFTER INSERT ON reply BEGIN
 END;
 """
 """What is derived from `reply`."""
+
+COMMANDS = """
+CREATE TABLE command (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      TEXT NOT NULL,
+    actor   TEXT NOT NULL,
+    verb    TEXT NOT NULL,
+    key     TEXT,
+    outcome TEXT NOT NULL,
+    crc32   INTEGER NOT NULL,
+    body    BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX command_verbs ON command (verb, id);
+
+CREATE UNIQUE INDEX command_keys ON command (key) WHERE outcome IN ('begun', 'done');
+"""
+"""Orders to the run (`commands`)."""

@@ -2,11 +2,11 @@
 
 Law: a shard counts only if the table `shard` lists it, which is written when its files are durable; files that are
 not listed are nobody's, and are swept. A listed file never changes: its CRC32 is in the table, and a file that has
-another is refused.
+another is refused. What was in a file that is lost is known all the same: `Lost` names it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from zlib import crc32
 
 import apsw
 
-from star_agents.core.errors import StoreError
+from star_agents.storage.lost import GONE, HOLDS, Holds, Lost, LostFileError
 from star_agents.storage.publish import published, sweep, sync_folder
 
 SHARD_ROWS = 1024
@@ -22,6 +22,9 @@ SHARD_ROWS = 1024
 
 SLICE_ROWS = 256
 """Rows turned into Python values at once."""
+
+PARQUET: Mapping[str, Any] = {"compression": "zstd"}
+"""How files are written. Another version of the library may make other bytes of it, which `rebuild` knows."""
 
 ROWS = {
     "seq": "int64",
@@ -89,13 +92,45 @@ class Shard:
         """Some columns of its rows, in the order of the column `by` or of the log.
 
         Raises (both readers):
-            StoreError: the file is missing or was changed; it names it.
+            LostFileError: the file is missing or was changed; before any row is given.
         """
-        return _read(self.files(folder)[0], self.rows_crc32, wanted, by)
+        yield from _read(self._content(folder, "rows"), wanted, by)
 
     def read_replies(self, folder: Path, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Some columns of its replies, by seed, purpose, slot and ordinal."""
-        return _read(self.files(folder)[1], self.replies_crc32, wanted, "")
+        yield from _read(self._content(folder, "replies"), wanted, "")
+
+    def problems(self, folder: Path) -> Iterator[Lost]:
+        """Which of its files are not as they were written. Reads them whole."""
+        for holds in HOLDS:
+            try:
+                self._content(folder, holds)
+            except LostFileError as error:
+                yield error.lost
+
+    def lost(self, folder: Path, holds: Holds, why: str) -> Lost:
+        """One of its files, as one that is lost."""
+        return Lost(
+            file=str(self.files(folder)[HOLDS.index(holds)]),
+            holds=holds,
+            why=why,
+            seq_lo=self.seq_lo,
+            seq_hi=self.seq_hi,
+            seed_lo=self.seed_lo,
+            seed_hi=self.seed_hi,
+            rows=self.rows,
+        )
+
+    def _content(self, folder: Path, holds: Holds) -> bytes:
+        at = HOLDS.index(holds)
+        try:
+            content = self.files(folder)[at].read_bytes()
+        except OSError as error:
+            why = GONE if isinstance(error, FileNotFoundError) else error.strerror or "cannot be read"
+            raise LostFileError(self.lost(folder, holds, why)) from error
+        if crc32(content) != (self.rows_crc32, self.replies_crc32)[at]:
+            raise LostFileError(self.lost(folder, holds, "damaged, its checksum does not match"))
+        return content
 
 
 def _files(folder: Path, seq_lo: int, seq_hi: int) -> tuple[Path, Path]:
@@ -115,40 +150,53 @@ def listed(connection: apsw.Connection, *, after: int = -1) -> list[Shard]:
     return [Shard(**dict(zip(names, row, strict=True))) for row in connection.execute(query, (after,))]
 
 
-def write(folder: Path, rows: Sequence[tuple[Any, ...]], replies: Sequence[tuple[Any, ...]]) -> Shard:
-    """Write the files of a shard; they are durable when this returns. `rows` are in the order of the log.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A shard that is not written yet, with the contents of its files."""
 
-    Raises:
-        OSError: they cannot be written.
-    """
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700)
-        sync_folder(folder.parent)
-    seq_lo, seq_hi, seeds = rows[0][0], rows[-1][0], [row[1] for row in rows]
-    files = _files(folder, seq_lo, seq_hi)
-    return Shard(
-        seq_lo=seq_lo,
-        seq_hi=seq_hi,
+    shard: Shard
+    contents: tuple[bytes, bytes] = field(repr=False)
+
+    def write(self, folder: Path) -> None:
+        """Write its files; they are durable when this returns.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            sync_folder(folder.parent)
+        for file, content in zip(self.shard.files(folder), self.contents, strict=True):
+            with published(file) as stream:
+                stream.write(content)
+
+
+def prepared(rows: Sequence[tuple[Any, ...]], replies: Sequence[tuple[Any, ...]]) -> Prepared:
+    """Make a shard of rows in the order of the log, and of their replies."""
+    seeds = [row[1] for row in rows]
+    contents = _packed(ROWS, rows), _packed(REPLIES, replies)
+    shard = Shard(
+        seq_lo=rows[0][0],
+        seq_hi=rows[-1][0],
         seed_lo=min(seeds),
         seed_hi=max(seeds),
         rows=len(rows),
         failures=sum(not row[_OK] for row in replies),
-        rows_crc32=_write(files[0], ROWS, rows),
-        replies_crc32=_write(files[1], REPLIES, replies),
+        rows_crc32=crc32(contents[0]),
+        replies_crc32=crc32(contents[1]),
     )
+    return Prepared(shard, contents)
 
 
-def check_files(folder: Path, shards: Sequence[Shard]) -> None:
-    """See that every listed file is there.
-
-    Raises:
-        StoreError: one is not; it names the first.
-    """
+def missing(folder: Path, shards: Sequence[Shard]) -> tuple[Lost, ...]:
+    """Listed files that are not there; only names are looked at."""
     there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    for shard in shards:
-        for file in shard.files(folder):
-            if file.name not in there:
-                raise StoreError(f"{file}: finished rows are gone with this file: restore a copy of the run folder")
+    return tuple(
+        shard.lost(folder, holds, GONE)
+        for shard in shards
+        for holds, file in zip(HOLDS, shard.files(folder), strict=True)
+        if file.name not in there
+    )
 
 
 def sweep_unlisted(folder: Path, shards: Sequence[Shard]) -> None:
@@ -162,23 +210,17 @@ def sweep_unlisted(folder: Path, shards: Sequence[Shard]) -> None:
             file.unlink()
 
 
-def _read(file: Path, crc: int, wanted: Sequence[str], by: str) -> Iterator[tuple[Any, ...]]:
+def _read(content: bytes, wanted: Sequence[str], by: str) -> Iterator[tuple[Any, ...]]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}: restore a copy of the run folder") from error
-    if crc32(content) != crc:
-        raise StoreError(f"{file}: damaged, its checksum does not match: restore a copy of the run folder")
     table = parquet.read_table(pa.BufferReader(content), columns=list(wanted), use_threads=False)
     for batch in (table.sort_by(by) if by else table).to_batches(max_chunksize=SLICE_ROWS):
         yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
 
 
-def _write(file: Path, columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> int:
-    """Write one file; returns its checksum."""
+def _packed(columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> bytes:
+    """The content of one file."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -187,7 +229,5 @@ def _write(file: Path, columns: Mapping[str, str], values: Sequence[tuple[Any, .
     texts = [name for name, kind in columns.items() if kind == "string"]
     content = BytesIO()
     table = pa.Table.from_arrays(arrays, schema=schema)
-    parquet.write_table(table, content, compression="zstd", use_dictionary=texts)
-    with published(file) as stream:
-        stream.write(content.getbuffer())
-    return crc32(content.getbuffer())
+    parquet.write_table(table, content, use_dictionary=texts, **PARQUET)
+    return content.getvalue()

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from star_agents.core import clock
 from star_agents.core.calls import Reply, Request
 from star_agents.core.records import Plan, Update
 from star_agents.policy.epochs import pairs_at
+from star_agents.storage.commands import Noted, Order, Outcome
 from star_agents.storage.database import open_writer, put_manifest, storage_errors
 from star_agents.storage.failpoints import failpoint
 from star_agents.storage.journal import Journal
@@ -76,13 +78,15 @@ class RunStore:
     ) -> None:
         await self.close()
 
-    async def load(self, *, capacity: int) -> Recovered:
+    async def load(self, *, capacity: int, allow_missing: bool = False) -> Recovered:
         """What earlier starts left, with at most `capacity` memory entries. Call it before anything is written.
+
+        With `allow_missing` files of finished rows may be gone.
 
         Raises:
             StoreError: a row that is needed is damaged.
         """
-        return await asyncio.to_thread(recover, self._path, capacity=capacity)
+        return await asyncio.to_thread(recover, self._path, capacity=capacity, allow_missing=allow_missing)
 
     async def assign(self, plan: Plan) -> None:
         """Record a plan; only afterwards may its calls be sent.
@@ -99,6 +103,17 @@ class RunStore:
     async def learn(self, update: Update) -> None:
         """Record a batch, or a change of the pool, in one transaction. Again it changes nothing; half is refused."""
         await self._writer.write(partial(self._journal.learn, update))
+
+    async def note(self, order: Order) -> Noted:
+        """Put an order to the run on record; only afterwards may anything of it be done."""
+        noted: list[Noted] = []
+        at = clock.wall()
+        await self._writer.write(lambda: noted.append(self._journal.note(order, at)))
+        return noted[0]
+
+    async def settle(self, number: int, outcome: Outcome, answer: object) -> None:
+        """Record what came of an order."""
+        await self._writer.write(partial(self._journal.settle, number, outcome, answer))
 
     async def move_finished(self, *, keep_entries: int) -> bool:
         """Move the oldest finished range into a shard, if one is due; return whether one was.

@@ -13,6 +13,7 @@ from star_agents.core.calls import Failure, Purpose, Usage
 from star_agents.core.errors import StoreError
 from star_agents.core.ports import Store
 from star_agents.core.records import AgentPair, Epoch, PairTally, PairWeights, Tally, Update
+from star_agents.storage.commands import Noted, Order, Outcome, Verb
 from star_agents.storage.recovery import Recovered
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
@@ -236,3 +237,44 @@ def test_a_change_of_the_pool_needs_no_seeds(after: After) -> None:
     found = after(body)
     assert found.standing.weights == replace(CHANGE.weights, version=1)
     assert found.standing.tally == CHANGE.tally
+
+
+PAUSE = Order(verb=Verb.PAUSE, actor="signal:TEST", body={"why": ["ünfit", 1.5, None]}, key="k-1")
+
+
+@pytest.mark.fault("F-89")
+def test_f89_an_order_is_numbered_and_found_again_by_its_key(after: After) -> None:
+    """F-89: one that is under way or done has its key; one that was refused, or that nobody finished, has left it."""
+
+    async def body(store: AnyStore) -> None:
+        first, is_new = await store.note(PAUSE)
+        assert is_new
+        assert (first.id, first.outcome, first.body, first.actor) == (1, Outcome.BEGUN, PAUSE.body, PAUSE.actor)
+        assert await store.note(PAUSE) == Noted(first, is_new=False)
+        await store.settle(1, Outcome.DONE, {"phase": "paused"})
+        assert await store.note(PAUSE) == Noted(
+            replace(first, outcome=Outcome.DONE, answer={"phase": "paused"}), is_new=False
+        )
+        for number, outcome in ((2, Outcome.REFUSED), (3, Outcome.VOID), (4, Outcome.DONE)):
+            command, is_new = await store.note(replace(PAUSE, key="k-2"))
+            assert (command.id, is_new) == (number, True)
+            await store.settle(number, outcome, None)
+        assert (await store.note(replace(PAUSE, key="k-2"))).command.id == 4
+        assert [(await store.note(replace(PAUSE, key=None))).command.id for _ in range(2)] == [5, 6]
+
+    after(body)
+
+
+@pytest.mark.fault("F-89")
+def test_f89_a_change_of_the_pool_closes_its_order(after: After) -> None:
+    """F-89: in the same commit, with the version that it made."""
+
+    async def body(store: AnyStore) -> None:
+        agents = Order(verb=Verb.AGENTS, actor="port:token", key="pool")
+        number = (await store.note(agents)).command.id
+        assert CHANGE.epoch is not None
+        await store.learn(replace(CHANGE, epoch=replace(CHANGE.epoch, command=number)))
+        again = await store.note(agents)
+        assert (again.is_new, again.command.outcome, again.command.answer) == (False, Outcome.DONE, 2)
+
+    assert after(body).standing.epochs

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from star_agents.core.calls import CallKey, Reply, Request
 from star_agents.core.errors import SeedError, StoreError
@@ -14,6 +15,7 @@ from star_agents.core.records import (
     Tally,
     Update,
 )
+from star_agents.storage.commands import Command, Noted, Order, Outcome
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.recovery import Recovered, Standing
 from star_agents.storage.spending import Account, Spend, booked
@@ -52,6 +54,7 @@ class MemoryStore:
         self.log: dict[int, Graded] = {}
         self.updates: list[Update] = []
         self.entries: list[MemoryEntry] = []
+        self.commands: dict[int, Command] = {}
         self.writes: list[tuple[str, object]] = []
         self._barriers: dict[str, Barrier] = {}
         self._fail_at = fail_at
@@ -64,7 +67,7 @@ class MemoryStore:
         return self.updates[-1].weights if self.updates else None
 
     def hold(self, method: str) -> Barrier:
-        """Make the calls of `assign`, `respond` or `learn` wait before they return."""
+        """Make the calls of one method wait before they return."""
         return self._barriers.setdefault(method, Barrier())
 
     async def assign(self, plan: Plan) -> None:
@@ -99,9 +102,38 @@ class MemoryStore:
         if not numbers or not learnt:
             self.log |= dict(zip(numbers, update.graded, strict=True))
             self.entries += update.entries
+            if update.epoch is not None and update.epoch.command in self.commands:
+                done = replace(self.commands[update.epoch.command], outcome=Outcome.DONE, answer=update.epoch.version)
+                self.commands[done.id] = done
             if update.epoch is None or all(update.epoch != one.epoch for one in self.updates):
                 self.updates.append(update)
         await self._finish("learn")
+
+    async def note(self, order: Order) -> Noted:
+        """Put an order on record, or find the one of its key."""
+        self._begin("note", order)
+        known = [one for one in self.commands.values() if order.key is not None and one.key == order.key]
+        earlier = next((one for one in known if one.outcome in {Outcome.BEGUN, Outcome.DONE}), None)
+        command = Command(
+            id=len(self.commands) + 1,
+            at="2026-01-01T00:00:00.000+00:00",
+            actor=order.actor,
+            verb=order.verb,
+            outcome=Outcome.BEGUN,
+            body=order.body,
+            key=order.key,
+        )
+        if earlier is None:
+            self.commands[command.id] = command
+        await self._finish("note")
+        return Noted(command, is_new=True) if earlier is None else Noted(earlier, is_new=False)
+
+    async def settle(self, number: int, outcome: Outcome, answer: object) -> None:
+        """Record what came of an order."""
+        self._begin("settle", (number, outcome))
+        if number in self.commands:
+            self.commands[number] = replace(self.commands[number], outcome=outcome, answer=answer)
+        await self._finish("settle")
 
     async def load(self, *, capacity: int) -> Recovered:
         """What a start would find."""

@@ -14,7 +14,7 @@ from star_agents.storage.migration import migrate
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.schema import SCHEMA_VERSION
 from tests.storage.examples import MANIFEST
-from tests.storage.old_runs import begin_schema_3
+from tests.storage.old_runs import begin_schema
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,22 +75,23 @@ def _migrate(path: str, point: str) -> None:
 
 
 @pytest.mark.fault("F-82")
+@pytest.mark.parametrize("version", [3, 4])
 @pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("migrate.")])
-def test_f82_a_killed_migration_is_done_again(tmp_path: Path, point: str) -> None:
+def test_f82_a_killed_migration_is_done_again(tmp_path: Path, point: str, version: int) -> None:
     """F-82: the database is whole before or after it, and so is the copy."""
     path = tmp_path / "run.db"
-    begin_schema_3(path, num_plans=5)
+    begin_schema(version, path, num_plans=5)
     process = forkserver().Process(target=_migrate, args=(str(path), point))
     process.start()
     process.join()
     assert process.exitcode == -9
     connection = apsw.Connection(str(path))
-    assert connection.pragma("user_version") == (SCHEMA_VERSION if point == "migrate.done" else 3)
+    assert connection.pragma("user_version") == (SCHEMA_VERSION if point == "migrate.done" else version)
     connection.close()
     migrate(path)
     standing = read_standing(path)
     assert (standing.manifest, standing.next_seed) == (MANIFEST, 5)
-    copy = apsw.Connection(str(path.with_name("run.db.schema-3")))
+    copy = apsw.Connection(str(path.with_name(f"run.db.schema-{version}")))
     assert copy.execute("SELECT count(*) FROM plan").get == 5
     copy.close()
 

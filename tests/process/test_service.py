@@ -48,7 +48,7 @@ def until(run: Run, process: "subprocess.Popen[str]", state: Callable[[dict[str,
         assert process.poll() is None, run.output()
         try:
             return state(get(run, "/api/v1/status"))
-        except ServiceGoneError:  # not yet, or the address is of one that was killed
+        except (ServiceGoneError, ServiceRefusedError):  # not yet, or the address is of one that was killed
             return False
 
     wait_for(is_so, what)
@@ -103,6 +103,7 @@ def test_a_run_is_fed_paused_retuned_and_drained(tmp_path: Path) -> None:
         check_metrics(run)
         versions = get(run, "/api/v1/weights/history")["versions"]
         assert [one["version"] for one in versions] == list(range(1, len(versions) + 1))
+        check_orders(run)
         assert told("drain", run_dir).strip() == "draining"
         assert process.wait(PATIENCE_S) == 0, run.output()
         run.changes["service"] = {"keep_alive": False, "port": None}
@@ -111,6 +112,22 @@ def test_a_run_is_fed_paused_retuned_and_drained(tmp_path: Path) -> None:
                  iter_rows(RunFolder(run.run_dir).database)}  # fmt: skip
     assert [questions[number] for number in range(NUM_FILE, NUM_FILE + 4)] == ["fed a", "fed b", "fed c", "fed d"]
     assert len(questions) == len(run.rows()) + len(run.dropped()) == NUM_FILE + 4
+
+
+def check_orders(run: Run) -> None:
+    """Everything that was ordered is on record, by whom, and what came of it; what was wrong from the start is none."""
+    door = f"socket:uid={os.getuid()}:token"
+    found = get(run, "/api/v1/commands")["commands"]
+    assert {one["actor"] for one in found} == {door}
+    done = ["seeds", "seeds", "pause", "pause", "seeds", "retune", "resume"]
+    assert [one["verb"] for one in found if one["outcome"] == "done"] == done
+    refused = [one for one in found if one["outcome"] == "refused"]
+    assert [one["verb"] for one in refused] == ["seeds", "retune", "retune"]
+    assert "3 rows have been fed" in refused[0]["answer"][0]
+    assert get(run, f"/api/v1/commands?after={found[-1]['id']}") == {"commands": []}
+    last = told("status", str(run.run_dir))
+    assert f"resume by {door}: done" in last
+    assert "retune endpoints.smol.concurrency=9 endpoints.smol.concurrency: at most 4" not in last
 
 
 def check_metrics(run: Run) -> None:

@@ -12,6 +12,7 @@ from star_agents.core.records import AgentPair
 from star_agents.report import sample
 from star_agents.report.facts import Facts, read_facts
 from star_agents.report.page import contents, html_page, markdown, write_report
+from star_agents.storage.commands import Order, Outcome, Verb
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.manifest import Manifest
 from star_agents.storage.store import RunStore
@@ -159,7 +160,7 @@ def check_plain_markdown(text: str) -> None:
     assert not re.search(r"(?<!\\)<|(?<!\\)!\[|(?<!\\)\]\(", text)
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", text)
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    heads = {"| |": 2, "| pair": 6, "| a question": 3, "| endpoint | calls": 7, "| endpoint | reason": 4}
+    heads = {"| |": 2, "| pair": 6, "| a question": 3, "| endpoint | calls": 7, "| endpoint | reason": 4, "| order": 5}
     width = 0
     for line in text.splitlines():
         if not line.startswith("|"):
@@ -242,3 +243,29 @@ def test_what_cannot_be_written_is_one_line(run: RunFolder, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file/report\.html"):
         write_report(contents(facts_of(run)), tmp_path / "file" / "report.html")
+
+
+@pytest.mark.fault("F-89")
+def test_f89_orders_are_named_and_are_text(tmp_path: Path) -> None:
+    """F-89: what was ordered, by which door and what came of it, oldest first; nothing in it is markup."""
+    run = make(tmp_path / "run", World(num_seeds=8))
+
+    async def main() -> None:
+        async with await RunStore.open(run.database, World(num_seeds=8).manifest) as store:
+            for verb, body in (
+                (Verb.PAUSE, {}),
+                (Verb.AGENTS, {"add": ["hot"], "reason": EVIL.replace("\ud83d", "")[:300]}),
+            ):
+                command, _ = await store.note(Order(verb=verb, actor="port:token", body=body))
+                await store.settle(command.id, Outcome.DONE, None)
+            await store.note(Order(verb=Verb.DRAIN, actor="signal:SIGTERM"))
+
+    run_real(main())
+    told = contents(facts_of(run))
+    page, summary = html_page(told), markdown(told)
+    check_harmless(page)
+    check_plain_markdown(summary)
+    for text in (page, summary):
+        assert text.index("Orders given") < text.index("pause") < text.index("add hot") < text.index("signal:SIGTERM")
+        assert text.count("port:token") == 2
+        assert "begun" in text.partition("signal:SIGTERM")[2]

@@ -141,8 +141,8 @@ def test_files_of_shards_are_compared_with_the_list(run: Path) -> None:
     rows.write_bytes(content)
     replies.unlink()
     assert [one.seen for one in doctor_run.shard_files(run)] == [
-        f"{rows} is damaged: its checksum does not match",
-        f"{replies}: No such file or directory",
+        f"{rows}: damaged, its checksum does not match: rows 1 to 2 (of seeds 0 to 1), 2 in all, are lost with it",
+        f"{replies}: gone: the calls of rows 1 to 2 (of seeds 0 to 1), 2 in all, are lost with it",
     ]
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from star_agents.cli.logs import LogStyle, start_logging
-from star_agents.core.secret import Secret
-from star_agents.service.life.log_lines import BURST, JsonFormatter, Mask, TextFormatter, Throttle
+from star_agents.core.secret import Mask, Secret
+from star_agents.service.life.log_lines import BURST, JsonFormatter, TextFormatter, Throttle
 
 KEY = "canary 51b7e0d2aa, with a space"
 MASK = Mask([Secret(KEY, origin="env:X")])

@@ -163,7 +163,7 @@ def test_a_column_unknown_for_ten_megabytes_still_loads(tmp_path: Path, monkeypa
     datasets = pytest.importorskip("datasets")
     run_real(write(tmp_path / "run.db"))
     base, seed, candidate = (row for row in iter_rows(tmp_path / "run.db") if row.seq != 4)
-    monkeypatch.setattr(export_module, "iter_rows", lambda _: iter([*[seed] * 14, candidate, base]))
+    monkeypatch.setattr(export_module, "iter_rows", lambda _, **__: iter([*[seed] * 14, candidate, base]))
     monkeypatch.setattr(picks, "selected", _long)
     export(tmp_path / "run.db", tmp_path / "out", row_format="messages")
     loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
@@ -214,7 +214,7 @@ def test_a_failed_export_leaves_the_old_files(database: Path, tmp_path: Path, mo
     first = export(database, tmp_path, row_format="messages")
     before = first.data_file.read_bytes()
 
-    def broken(_: Path) -> Iterator[object]:
+    def broken(_: Path, **__: object) -> Iterator[object]:
         raise StoreError("the result of seed 3 is damaged")
         yield
 

@@ -12,14 +12,17 @@ from typing import Any, TypeVar, cast
 import uvloop
 
 from star_agents.core.records import PairWeights
+from star_agents.core.secret import Mask
 from star_agents.service.api.control import Control, Levers
 from star_agents.service.api.server import Place, serve
 from star_agents.service.life.vitals import Vitals
 from star_agents.service.run.address import Address
 from star_agents.service.run.engine import Engine
+from star_agents.service.run.orders import Orders
 from star_agents.service.run.timeline import TIMELINE_FILE, Timeline
 from star_agents.service.view.status import Phase, RunStatus
 from star_agents.storage.folder import RunFolder
+from tests.fakes.store import MemoryStore
 from tests.service.service_world import status
 from tests.storage.examples import POOL
 
@@ -36,7 +39,10 @@ class Theatre:
         self.timeline = Timeline(folder / TIMELINE_FILE)
         self.address: Address
         board = SimpleNamespace(weights=PairWeights(0, POOL, (0.5, 0.5)))
-        self._engine = cast("Engine", SimpleNamespace(job=SimpleNamespace(folder=self.folder), board=board))
+        orders = Orders(MemoryStore(), Mask())
+        self._engine = cast(
+            "Engine", SimpleNamespace(job=SimpleNamespace(folder=self.folder), board=board, orders=orders)
+        )
 
     def move(self, phase: Phase) -> None:
         self.moves.append(phase)

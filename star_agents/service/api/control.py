@@ -1,14 +1,16 @@
 """What may be asked of a run from outside, at any moment of its life: the verbs behind the HTTP face.
 
 Law: every verb says what it came to or why not, and asking twice does no more than asking once: a paused run that is
-paused stays so, a drain that was ordered goes on. Nothing is done to a run that is not there yet, or no more.
+paused stays so, a drain that was ordered goes on. Nothing is done to a run that is not there yet, or no more. What
+changes something is an order, on record before it takes effect (`service.run.orders`).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from star_agents.core.errors import NotNowError
 from star_agents.core.records import Agent
@@ -16,12 +18,14 @@ from star_agents.service.changes.pool_request import PoolRequest
 from star_agents.service.changes.retune import RetuneRequest, Value
 from star_agents.service.run.engine import Engine
 from star_agents.service.run.inbox import Fed
+from star_agents.service.run.orders import Act, Asker, digest_of
 from star_agents.service.run.picture import pool_change
 from star_agents.service.run.timeline import Sample
 from star_agents.service.view.metrics import Health, render
 from star_agents.service.view.status import OVER, Phase, PoolChange, RunStatus
 from star_agents.service.view.tail import RowShape, Tail
 from star_agents.storage import browse
+from star_agents.storage.commands import Command, Order, Verb, read_commands
 from star_agents.storage.rows import FinishedRow
 from star_agents.storage.weight_history import Version, read_history
 
@@ -95,18 +99,36 @@ class Control:
             changes=tuple(map(pool_change, engine.changes)),
         )
 
-    async def change_pool(self, request: PoolRequest) -> PoolChange:
+    async def change_pool(self, by: Asker, request: PoolRequest) -> PoolChange:
         """Add and retire agents and pairs; see `Engine.change_pool`."""
-        return pool_change(await self._running().change_pool(request))
 
-    def retune(self, request: RetuneRequest) -> dict[str, Value]:
+        async def act(number: int) -> int:
+            return (await self._running().change_pool(request, command=number)).version
+
+        version = await self._obey(Verb.AGENTS, by, act, request.model_dump(exclude_defaults=True))
+        return next(pool_change(each) for each in self._begun().changes if each.version == version)
+
+    async def retune(self, by: Asker, request: RetuneRequest) -> dict[str, Value]:
         """Set limits and ceilings for the rest of this start; see `Engine.retune`."""
-        self._running(but_draining=True).retune(request)
+
+        async def act(_: int) -> None:
+            self._running(but_draining=True).retune(request)
+
+        await self._obey(Verb.RETUNE, by, act, {"values": request.values}, but_draining=True)
         return request.values
 
-    async def feed(self, rows: list[object], *, at: int | None) -> int:
+    async def feed(self, by: Asker, rows: list[object], *, at: int | None) -> int:
         """Take seeds in; returns how many were fed then. They are durable, and planned in their turn."""
-        return await self._running().source.feed(Fed(rows), at=at)
+
+        async def act(number: int) -> int:
+            return await self._running().source.feed(Fed(rows, command=number), at=at)
+
+        body = {"rows": len(rows), "at": at, "sha256": await asyncio.to_thread(digest_of, rows)}
+        return int(await self._obey(Verb.SEEDS, by, act, body))
+
+    async def commands(self, after: int) -> tuple[Command, ...]:
+        """The orders after one, a thousand at most."""
+        return await asyncio.to_thread(read_commands, self._database(), after=after)
 
     def tail(self, after: int, shape: RowShape) -> Tail:
         """What reads the finished rows after a sequence number."""
@@ -148,26 +170,36 @@ class Control:
         """Whether every row that this start will ever commit is committed."""
         return self.status().phase in OVER
 
-    def pause(self) -> Phase:
+    async def pause(self, by: Asker) -> Phase:
         """Take in no more seeds until `resume`; what is planned is finished."""
-        return self._move(Phase.PAUSED)
+        return await self._move(Verb.PAUSE, by, Phase.PAUSED)
 
-    def resume(self) -> Phase:
+    async def resume(self, by: Asker) -> Phase:
         """Take in seeds again."""
-        return self._move(Phase.RUNNING)
+        return await self._move(Verb.RESUME, by, Phase.RUNNING)
 
-    def drain(self) -> Phase:
+    async def drain(self, by: Asker) -> Phase:
         """Finish what is planned, export, and end: what the first SIGTERM does."""
-        self._running(but_draining=True)
-        self._levers.move(Phase.DRAINING)
-        return self.status().phase
+        return await self._move(Verb.DRAIN, by, Phase.DRAINING)
 
-    def _move(self, phase: Phase) -> Phase:
-        self._running()
-        if self.status().phase is not phase:
-            log.warning("on request: %s", phase)
-            self._levers.move(phase)
-        return self.status().phase
+    async def _move(self, verb: Verb, by: Asker, phase: Phase) -> Phase:
+        is_drain = phase is Phase.DRAINING
+
+        async def act(_: int) -> Phase:
+            self._running(but_draining=is_drain)
+            if self.status().phase is not phase:
+                log.warning("on request: %s", phase)
+                self._levers.move(phase)
+            return self.status().phase
+
+        return Phase(await self._obey(verb, by, act, but_draining=is_drain))
+
+    async def _obey(
+        self, verb: Verb, by: Asker, act: Act, body: Mapping[str, Any] | None = None, *, but_draining: bool = False
+    ) -> Any:  # noqa: ANN401  # plain data
+        """Give an order to the run, where it can be steered."""
+        orders = self._running(but_draining=but_draining).orders
+        return await orders.obey(Order(verb=verb, actor=by.actor, body=body or {}, key=by.key), act)
 
     def _begun(self) -> Engine:
         """The run, where there is one to look at."""

@@ -20,6 +20,7 @@ from star_agents.core import clock
 from star_agents.core.errors import ConfigError, NotNowError, StarError
 from star_agents.service.api.bodies import problem
 from star_agents.service.run.address import ADDRESS_FILE, Tokens
+from star_agents.storage.lost import LostFileError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -123,8 +124,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(error.status, error.reason)
     except ConfigError as error:
         return problem(422, "this cannot be done", error.problems)
-    except NotNowError as error:
-        return problem(409, str(error))
+    except (NotNowError, LostFileError) as error:
+        return problem(410 if isinstance(error, LostFileError) else 409, str(error))
     except TimeoutError:
         return problem(408, "the body took too long to arrive")
     except StarError as error:

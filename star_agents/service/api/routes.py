@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from star_agents.core.errors import ConfigError
+from star_agents.service.api.askers import asker_of
 from star_agents.service.api.bodies import json_response
 from star_agents.service.api.control import Control
 from star_agents.service.api.guard import MAY_WRITE, body_of, long_body_of
@@ -74,6 +75,7 @@ class Routes:
             web.post(f"{API}/resume", self.resume),
             web.post(f"{API}/drain", self.drain),
             web.post(f"{API}/retune", self.retune),
+            web.get(f"{API}/commands", self.commands),
         ]
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -121,7 +123,7 @@ class Routes:
         """Seeds, one JSON object a line; all of them or none."""
         at = number_of(request.query, "at") if "at" in request.query else None
         rows = read_rows(await long_body_of(request))
-        return json_response({"fed": await self._control.feed(rows, at=at)})
+        return json_response({"fed": await self._control.feed(asker_of(request), rows, at=at)})
 
     async def endpoints(self, _: web.Request) -> web.Response:
         """What each endpoint does."""
@@ -134,28 +136,32 @@ class Routes:
 
     async def change_pool(self, request: web.Request) -> web.Response:
         """Agents and pairs join and leave, in one step."""
-        return json_response(await self._control.change_pool(await _read(request, PoolRequest)))
+        return json_response(await self._control.change_pool(asker_of(request), await _read(request, PoolRequest)))
 
     async def retire(self, request: web.Request) -> web.Response:
         """An agent, or a pair, leaves."""
         asked = {"retire": [request.match_info["name"]], "reason": request.query.get("reason", "on request")}
-        return json_response(await self._control.change_pool(_checked(asked, PoolRequest)))
+        return json_response(await self._control.change_pool(asker_of(request), _checked(asked, PoolRequest)))
 
-    async def pause(self, _: web.Request) -> web.Response:
+    async def pause(self, request: web.Request) -> web.Response:
         """Take in no more seeds."""
-        return json_response({"phase": self._control.pause()})
+        return json_response({"phase": await self._control.pause(asker_of(request))})
 
-    async def resume(self, _: web.Request) -> web.Response:
+    async def resume(self, request: web.Request) -> web.Response:
         """Take in seeds again."""
-        return json_response({"phase": self._control.resume()})
+        return json_response({"phase": await self._control.resume(asker_of(request))})
 
-    async def drain(self, _: web.Request) -> web.Response:
+    async def drain(self, request: web.Request) -> web.Response:
         """Finish what is planned, and end."""
-        return json_response({"phase": self._control.drain()}, status=202)
+        return json_response({"phase": await self._control.drain(asker_of(request))}, status=202)
 
     async def retune(self, request: web.Request) -> web.Response:
         """Other limits from now on."""
-        return json_response(self._control.retune(await _read(request, RetuneRequest)))
+        return json_response(await self._control.retune(asker_of(request), await _read(request, RetuneRequest)))
+
+    async def commands(self, request: web.Request) -> web.Response:
+        """Orders that were given, a thousand at a time."""
+        return json_response({"commands": await self._control.commands(number_of(request.query, "after"))})
 
 
 async def _read(request: web.Request, model: type[M]) -> M:

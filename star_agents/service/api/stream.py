@@ -6,13 +6,14 @@ order ends with a line that says so; one that just breaks off is to be asked for
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import orjson
 from aiohttp import web
 
-from star_agents.core.errors import ConfigError
+from star_agents.core.errors import ConfigError, StoreError
 from star_agents.service.api.bodies import encode
 from star_agents.service.api.control import Control
 from star_agents.service.view.status import OVER
@@ -34,6 +35,9 @@ LINES = {"Content-Type": "application/jsonl", "Cache-Control": "no-store"}
 EVENTS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
+log = logging.getLogger(__name__)
+
+
 class Streams:
     """The two streaming handlers of a service."""
 
@@ -44,16 +48,18 @@ class Streams:
         """Rows after a sequence number; with `follow` until the run is over, else those that there are."""
         after, follow, shape = _asked(request.query)
         tail = self._control.tail(after, shape)
+        seen, is_over = self._control.committed(), self._control.is_over()  # before the look, or one is missed
+        lines = await asyncio.to_thread(tail.read)  # before the answer begins: what cannot be read is told in its place
         async with _sending(request, LINES) as send:
             while True:
-                seen, is_over = self._control.committed(), self._control.is_over()  # before the look, or one is missed
-                lines = await asyncio.to_thread(tail.read)
                 if lines:
                     await send(b"\n".join(lines) + b"\n")
                 if lines is None and (is_over or not follow):
                     break
                 if lines is None:
                     await self._moved_on(seen, send)
+                seen, is_over = self._control.committed(), self._control.is_over()
+                lines = await asyncio.to_thread(tail.read)
             ending = self._control.status().ending or "here"
             await send(orjson.dumps({"end": ending, "after": tail.after}) + b"\n")
         return send.response
@@ -104,6 +110,9 @@ async def _sending(request: web.Request, headers: Mapping[str, str]) -> AsyncIte
     try:
         yield Send(response)
     except (ConnectionResetError, TimeoutError):
+        response.force_close()
+    except StoreError as error:  # who asks again, from where this broke off, is told
+        log.warning("%s: %s", request.path, error)
         response.force_close()
     else:
         await response.write_eof()

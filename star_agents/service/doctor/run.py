@@ -18,6 +18,7 @@ from star_agents.service.config.settings import Settings
 from star_agents.service.doctor.checks import Cause, Finding, fail, ok, warn
 from star_agents.service.replay import recorded_settings
 from star_agents.storage import integrity
+from star_agents.storage.lost import Lost, LostFileError
 from star_agents.storage.recovery import Standing, read_standing
 from star_agents.storage.rows import iter_rows
 from star_agents.storage.weight_history import read_history
@@ -43,16 +44,18 @@ def shard_files(path: Path) -> Iterator[Finding]:
         StoreError: the database cannot be read.
     """
     count, bad = integrity.shard_problems(path)
-    yield from _told("shards", bad, f"{count} listed, each file is there as it was written")
+    yield from _told(
+        "shards", list(map(str, bad)), f"{count} listed, each file is there as it was written", mend=Lost.mend
+    )
 
 
-def _told(subject: str, bad: Sequence[str], well: str) -> Iterator[Finding]:
+def _told(subject: str, bad: Sequence[str], well: str, *, mend: str = RESTORE) -> Iterator[Finding]:
     if not bad:
         yield ok(subject, well)
     for name in bad[:NAMED]:
-        yield fail(subject, name, RESTORE, cause=Cause.STORE)
+        yield fail(subject, name, mend, cause=Cause.STORE)
     if len(bad) > NAMED:
-        yield fail(subject, f"{len(bad) - NAMED} more", RESTORE, cause=Cause.STORE)
+        yield fail(subject, f"{len(bad) - NAMED} more", mend, cause=Cause.STORE)
 
 
 def weights(path: Path, num_seeds: int | None) -> Finding:
@@ -75,7 +78,10 @@ def weights(path: Path, num_seeds: int | None) -> Finding:
     pairs = standing.manifest.pairs
     rule = learning.rule_of(settings, num_pairs=len(pairs), num_seeds=num_seeds or 1)
     last = standing.weights.version if standing.weights else 0
-    folded = {each.version: each for each in _folded(path, standing, settings, rule) if each.version <= last}
+    try:
+        folded = {each.version: each for each in _folded(path, standing, settings, rule) if each.version <= last}
+    except LostFileError as error:
+        return warn("weights", f"not compared with the log: {error.lost}", error.lost.mend)
     stored = {each.weights.version: each.weights for each in read_history(path, limit=2**31)}
     for version in sorted(stored.keys() & folded.keys()):
         if (stored[version].p, stored[version].state) != (folded[version].p, folded[version].state):

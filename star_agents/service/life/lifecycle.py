@@ -4,6 +4,9 @@ The first SIGINT or SIGTERM stops intake and drains: what is planned is finished
 calls to models are cut, and what is complete is still scored and learnt. A second signal leaves at once: nothing
 acknowledged is lost, because nothing is acknowledged before it is durable. Where the budget ends, intake stops
 first; when not even a call that is waited for can be paid any more, what waits is cut and stays open.
+
+A signal is an order as any other, on record before it takes effect; but a stop never hangs on a disk: after
+`SIGNAL_PATIENCE_S` it takes effect without. The second signal asks nobody.
 """
 
 import asyncio
@@ -16,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from star_agents.core import clock
+from star_agents.core.errors import StoreError
 from star_agents.endpoints.servers import orphans
 from star_agents.service.api import server
 from star_agents.service.api.control import Control, Levers
@@ -33,12 +37,16 @@ from star_agents.service.run.room_watch import watch_room
 from star_agents.service.run.timeline import TIMELINE_FILE, Timeline
 from star_agents.service.view.bill import out_of_budget
 from star_agents.service.view.status import Ending, Phase, RunStatus
+from star_agents.storage.commands import Order, Verb
 from star_agents.storage.dead_letters import FailureKind
 from star_agents.storage.export import Exported
 from star_agents.storage.room import Room
 
 WATCH_S = 0.5
 """How often the rate and the spending are looked at."""
+
+SIGNAL_PATIENCE_S = 0.1
+"""How long a signal waits to be on record."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -78,6 +86,7 @@ class Lifecycle:
         self._ending: Ending | None = None
         self._ended: Ending | None = None
         self._was_signalled = False
+        self._signals_to_obey = asyncio.Queue[signal.Signals]()
         self._is_room_low = False
         self._rate = RateMeter()
         self._seeds_per_s = 0.0
@@ -158,7 +167,8 @@ class Lifecycle:
         async with asyncio.TaskGroup() as group:
             kept_up = (replicas.supervise(engine.fleet.gates(replicas.name)) for replicas in engine.servers)
             room = watch_room(self._job.folder.path, lambda room: self._on_room(engine, room))
-            own = (self._watch(engine), self._watch_purse(engine), self._timeline.keep(self.status), room)
+            looks = (self._watch(engine), self._watch_purse(engine), self._timeline.keep(self.status))
+            own = (*looks, self._obey_signals(engine), room)
             watches = [*own, engine.keep_store_small(), engine.sizer.run(), *kept_up]
             if engine.follower is not None:
                 watches.append(engine.follower.run())
@@ -235,14 +245,26 @@ class Lifecycle:
         self._was_signalled = True
         log.warning("%s: stopping cleanly; once more leaves at once", signal.Signals(number).name)
         if self._engine is not None:
-            self._stop(self._engine)
+            self._signals_to_obey.put_nowait(signal.Signals(number))
         elif self._starting is not None:
             self._ending = Ending.STOPPED
             self._starting.cancel()
 
+    async def _obey_signals(self, engine: Engine) -> None:
+        """Drain when a signal says so; ends only by being cancelled."""
+
+        async def act(_: int) -> None:
+            self._stop(engine)
+
+        while True:
+            told = await self._signals_to_obey.get()
+            asyncio.get_running_loop().call_later(SIGNAL_PATIENCE_S, self._stop, engine)
+            with contextlib.suppress(StoreError):  # then the run ends anyway, and says why
+                await engine.orders.obey(Order(verb=Verb.DRAIN, actor=f"signal:{told.name}"), act)
+
     def _stop(self, engine: Engine) -> None:
         """Drain on request, once: whoever asks again changes nothing, the deadline least of all."""
-        if self._ending is not Ending.STOPPED:
+        if self._ending is not Ending.STOPPED and self._ended is None:
             self._drain(engine, Ending.STOPPED)
 
     def _drain(self, engine: Engine, ending: Ending) -> None:

@@ -5,13 +5,11 @@ message more than `BURST` in `WINDOW_S` are counted and not written, and the cou
 """
 
 import logging
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 
-from star_agents.core.secret import Secret
+from star_agents.core.secret import Mask
 
 BURST = 50
 WINDOW_S = 10.0
@@ -19,22 +17,6 @@ MAX_KEYS = 1000
 _VERDICT = "is_let_through"
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-_KEY_LIKE = re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{8,}|\b(sk|hf|pk|gsk|xai|api|key)[-_][a-z0-9_-]{16,}\b")
-"""What looks like a key, wherever it came from: a server may quote one that is none of ours."""
-
-
-class Mask:
-    """Blots out the secrets of a run, and what looks like one."""
-
-    def __init__(self, secrets: Sequence[Secret] = ()) -> None:
-        self._secrets = tuple(secrets)
-
-    def __call__(self, text: str) -> str:
-        """The text without them."""
-        for secret in self._secrets:
-            text = secret.mask(text)
-        return _KEY_LIKE.sub(lambda found: f"{found.group(1) or ''}***", text)
 
 
 class TextFormatter(logging.Formatter):

@@ -40,6 +40,7 @@ from star_agents.service.run.going_on import check_folder
 from star_agents.service.run.inbox import Inbox
 from star_agents.service.run.intake import Intake, Outlook, worst_seed
 from star_agents.service.run.job import Inputs, Job, gather_inputs
+from star_agents.service.run.orders import Orders, open_orders
 from star_agents.service.run.pool_resume import check_open
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
@@ -74,11 +75,12 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
     inputs = await asyncio.to_thread(check_folder, job, inputs)
     await asyncio.to_thread(forget_ended, job.folder.path)  # not before: a start that is refused changes nothing
     async with await RunStore.open(job.folder.database, inputs.manifest) as store:
-        recovered = await store.load(capacity=settings.memory.capacity)
+        recovered = await store.load(capacity=settings.memory.capacity, allow_missing=job.allow_missing)
         check_open(recovered.open_plans, inputs.agents)
         for line in start_report(recovered):
             report(line)
         source = await _open_source(job, inputs, recovered)
+        orders = await open_orders(job, store)
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
@@ -94,7 +96,7 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
                 report("filling the memory bank")
                 memory = await asyncio.to_thread(_remembered, settings.memory, recovered.entries)
                 recovered = replace(recovered, entries=())  # the bank has them, and this lives as long as the run
-                opened_parts = Opened(store, source, follower, models, fleet, purse, memory, watch)
+                opened_parts = Opened(store, source, orders, follower, models, fleet, purse, memory, watch)
                 yield _join(job, inputs, recovered, opened_parts)
 
 
@@ -121,6 +123,7 @@ class Opened:
 
     store: RunStore
     source: FedSeeds
+    orders: Orders
     follower: Follower | None
     models: Models
     fleet: Fleet
@@ -237,6 +240,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         reopened=recovered.open_plans,
         weights_at_start=begun,
         begun=standing,
+        lost=recovered.lost,
         spend=standing.spend,
         purse=opened.purse,
         intake=intake,
@@ -250,6 +254,7 @@ def _join(job: Job, inputs: Inputs, recovered: Recovered, opened: Opened) -> Eng
         store=opened.store,
         source=opened.source,
         follower=opened.follower,
+        orders=opened.orders,
     )
 
 

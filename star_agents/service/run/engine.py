@@ -1,6 +1,7 @@
 """An assembled run: what the lifecycle drives and what a snapshot reads."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,13 +23,17 @@ from star_agents.service.run.feed import FedSeeds
 from star_agents.service.run.follow import Follower
 from star_agents.service.run.intake import Intake
 from star_agents.service.run.job import Inputs, Job
+from star_agents.service.run.orders import Orders
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.view.bill import Bill, BudgetStatus, bill, budget_status
 from star_agents.storage.dead_letters import FailureKind, failure_kinds
-from star_agents.storage.export import Exported, export, export_dead_letters
+from star_agents.storage.export import Exported, ExportOptions, export, export_dead_letters
+from star_agents.storage.lost import Lost, OnLost
 from star_agents.storage.recovery import Standing, read_spend
 from star_agents.storage.spending import Account, Spend
 from star_agents.storage.store import RunStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class Engine:
     weights_at_start: PairWeights
     begun: Standing
     """Where the run stood when this start began."""
+    lost: tuple[Lost, ...]
+    """Files of finished rows that were gone then."""
     spend: Mapping[Account, Spend]
     """As of the last look into the store."""
     purse: Purse
@@ -55,6 +62,7 @@ class Engine:
     store: RunStore
     source: FedSeeds
     follower: Follower | None
+    orders: Orders
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
@@ -65,8 +73,8 @@ class Engine:
         """Move finished rows out of the database as they come; ends only by being cancelled."""
         await self.store.keep_small(keep_entries=self.job.settings.memory.capacity)
 
-    async def change_pool(self, request: PoolRequest) -> Epoch:
-        """Change the pool between two batches; returns what was done, which is durable then and shown.
+    async def change_pool(self, request: PoolRequest, *, command: int) -> Epoch:
+        """Change the pool between two batches, as an order says; returns what was done, which is durable and shown.
 
         Raises:
             ConfigError: the change cannot be made, with every reason.
@@ -78,7 +86,11 @@ class Engine:
                 self.inputs.agents.admit(agent)  # before the pair is shown: planning may draw it in the same breath
             try:
                 await self.evolver.change(
-                    add=change.add, retire=change.retire, reason=change.reason, agents=change.agents
+                    add=change.add,
+                    retire=change.retire,
+                    reason=change.reason,
+                    agents=change.agents,
+                    command=command,
                 )
             except ConfigError:
                 for agent in change.agents:
@@ -117,9 +129,14 @@ class Engine:
             StoreError: a row is damaged, or the output cannot be written.
         """
         output, folder = self.job.settings.output, self.job.folder
-        write = partial(export, row_format=output.format, candidates=output.candidates)
-        await asyncio.to_thread(export_dead_letters, folder.database, folder.out)
+        options = ExportOptions(allow_missing=self.job.allow_missing)
+        write = partial(export, row_format=output.format, candidates=output.candidates, options=options)
+        await asyncio.to_thread(export_dead_letters, folder.database, folder.out, self._on_lost)
         return await asyncio.to_thread(write, folder.database, folder.out / output.format)
+
+    @property
+    def _on_lost(self) -> OnLost | None:
+        return tell_lost if self.job.allow_missing else None
 
     async def failures(self) -> tuple[FailureKind, ...]:
         """How many calls failed for good, by endpoint and reason, over all starts.
@@ -127,7 +144,7 @@ class Engine:
         Raises:
             StoreError: the store cannot be read.
         """
-        return await asyncio.to_thread(failure_kinds, self.job.folder.database)
+        return await asyncio.to_thread(failure_kinds, self.job.folder.database, self._on_lost)
 
     @property
     def seeds_done(self) -> int:
@@ -164,6 +181,11 @@ class Engine:
         """The ceilings and what is below them now, or None where there is no ceiling."""
         budget = self.purse.budget
         return budget_status(budget, waiting=self.purse.waiting) if budget.is_limited else None
+
+
+def tell_lost(lost: Lost) -> None:
+    """Say what is passed over."""
+    log.warning("%s", lost)
 
 
 def seeds_by_source(tally: Tally) -> dict[RowSource, int]:

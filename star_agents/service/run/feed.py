@@ -8,6 +8,7 @@ ended are refused, not lost: those taken in before and not planned are the next 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from star_agents.core.errors import ConfigError, NotNowError
@@ -96,7 +97,7 @@ class FedSeeds:
                 raise NotNowError("the seeds of this run have ended; set service.keep_alive and resume it")
             rows = fed.rows if at is None else missing(fed.rows, at=at, count=self._inbox.count)
             if rows or fed.origin:
-                await self._append(Fed(rows, fed.origin, fed.offset))
+                await self._append(replace(fed, rows=rows))
             return self._inbox.count
 
     async def _append(self, fed: Fed) -> None:

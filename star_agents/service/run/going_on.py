@@ -6,6 +6,7 @@ from star_agents.service.run.pool_resume import same_run
 from star_agents.storage.filesystem import check_local
 from star_agents.storage.integrity import examine
 from star_agents.storage.migration import adopt, migrate
+from star_agents.storage.rebuild import rebuild
 from star_agents.storage.recovery import read_standing
 
 
@@ -13,7 +14,7 @@ def check_folder(job: Job, inputs: Inputs) -> Inputs:
     """The inputs to start with. Blocks.
 
     One folder never holds two runs, and one in which nothing was planned yet is no run. A run of an earlier version
-    that is to be gone on with is brought up to date.
+    that is to be gone on with is brought up to date; lost files of finished rows come back where a copy has them.
 
     Raises:
         RunExistsError: a run is there and nobody said to go on with it.
@@ -27,6 +28,7 @@ def check_folder(job: Job, inputs: Inputs) -> Inputs:
         return inputs
     if job.resume:
         migrate(job.folder.database)
+        rebuild(job.folder.database)
     standing = read_standing(job.folder.database)
     if standing.next_seed == 0:
         job.folder.forget()

@@ -9,7 +9,7 @@ Rows lie in files of `SEGMENT_ROWS`, named by their first number: a start reads 
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +29,15 @@ POSTED = ""
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """Rows to be taken in together. Of a followed file, `origin` names it and `offset` is where it was read to."""
+    """Rows to be taken in together. Of a followed file, `origin` names it and `offset` is where it was read to.
+
+    `command` is the order that brought them, where there was one.
+    """
 
     rows: Sequence[object]
     origin: str = POSTED
     offset: int = 0
+    command: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +78,8 @@ class Inbox:
         if self.count - self._first >= SEGMENT_ROWS:
             self._first = self.count
         head = {"offsets": self.offsets} if self.count == self._first else {}
-        line = orjson.dumps({**head, "rows": list(fed.rows), "origin": fed.origin, "offset": fed.offset})
+        told = {"rows": list(fed.rows), "origin": fed.origin, "offset": fed.offset}
+        line = orjson.dumps({**head, **told, **({} if fed.command is None else {"command": fed.command})})
         with _disk_errors(self.folder):
             file = self.file_of(self._first)
             is_new = not file.exists()
@@ -89,6 +94,27 @@ class Inbox:
         if fed.origin != POSTED:
             self.offsets[fed.origin] = fed.offset
         return self.count
+
+    def fed_by(self, commands: Collection[int]) -> dict[int, int]:
+        """Of these orders those whose rows are here, with how many rows there were then.
+
+        The newest file is looked at first, and none that is older than all of them.
+
+        Raises:
+            StoreError: a file cannot be read.
+        """
+        found: dict[int, int] = {}
+        with _disk_errors(self.folder):
+            for file in reversed(self._files()):
+                count, numbers = int(file.stem), list[int]()
+                for line in _lines(file):
+                    count += len(line["rows"])
+                    if (number := line.get("command")) is not None:
+                        numbers.append(number)
+                        found |= {number: count} if number in commands else {}
+                if numbers and numbers[0] < min(commands):
+                    break
+        return found
 
     def _note(self, line: Mapping[str, Any]) -> None:
         self.count += len(line["rows"])

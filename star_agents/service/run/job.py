@@ -34,6 +34,8 @@ class Job:
     resume: bool = False
     limit: int | None = None
     """Seeds to plan in this start, or all."""
+    allow_missing: bool = False
+    """Go on, and export, without finished rows whose file is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

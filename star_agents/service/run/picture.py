@@ -16,11 +16,15 @@ from star_agents.core.records import (
 from star_agents.policy.weights import uniform
 from star_agents.service.run.ended import read_ended
 from star_agents.service.run.engine import Engine
+from star_agents.service.run.orders import SHOWN
 from star_agents.service.view.bill import bill, recorded_prices
 from star_agents.service.view.bottleneck import with_bottleneck
 from star_agents.service.view.judge_status import judge_status, recorded_swap
+from star_agents.service.view.order_line import order_line
 from star_agents.service.view.status import Ending, LastRow, PairStatus, Phase, PoolChange, RunStatus
+from star_agents.storage.commands import read_newest
 from star_agents.storage.folder import RunFolder
+from star_agents.storage.integrity import missing_files
 from star_agents.storage.recovery import read_standing
 
 MIN_MARKS = 2
@@ -62,6 +66,8 @@ def picture(
         judging=judge_status(engine.evolver.tally, engine.spend, swap=engine.job.settings.judge.swap),
         budget=engine.budget(),
         changes=tuple(map(pool_change, engine.changes)),
+        lost=engine.lost,
+        orders=tuple(map(order_line, engine.orders.recent)),
         seeds_fed=engine.source.num_fed,
     )
     return with_bottleneck(shown)
@@ -105,6 +111,8 @@ def resting_picture(folder: RunFolder) -> RunStatus:
         judging=judge_status(standing.tally, standing.spend, swap=recorded_swap(standing.manifest.config)),
         changes=tuple(map(pool_change, standing.epochs)),
         ending=ending,
+        lost=missing_files(folder.database),
+        orders=tuple(map(order_line, read_newest(folder.database, limit=SHOWN))),
     )
 
 

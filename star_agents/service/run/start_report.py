@@ -15,6 +15,8 @@ def start_report(recovered: Recovered) -> Iterator[str]:
         f"goes on: {standing.finished} seeds done, {len(plans)} open with {replies} replies in hand; "
         "of the calls of open seeds those without a reply are sent again"
     )
+    for lost in recovered.lost:
+        yield f"goes on without what is lost: {lost}"
     if standing.epochs:
         last = standing.epochs[-1]
         yield f"goes on with the pool of version {last.version}, changed {len(standing.epochs)} times: {last.reason}"

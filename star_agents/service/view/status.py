@@ -15,6 +15,8 @@ from star_agents.pipeline.channel import ChannelStatistics
 from star_agents.scoring.pool import PoolStatus
 from star_agents.service.view.bill import Bill, BudgetStatus
 from star_agents.service.view.judge_status import JudgeStatus
+from star_agents.service.view.order_line import OrderLine
+from star_agents.storage.lost import Lost
 
 CHECKING = "reading the seeds"
 """What a start says of itself while it may still find that it cannot be."""
@@ -137,3 +139,7 @@ class RunStatus:
     """Of the pool, over all starts, oldest first."""
     bottleneck: Bottleneck | None = None
     """None where no stage holds the others back."""
+    lost: tuple[Lost, ...] = ()
+    """Files of finished rows that are gone."""
+    orders: tuple[OrderLine, ...] = ()
+    """The newest that were given, newest first."""
