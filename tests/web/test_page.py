@@ -88,7 +88,7 @@ def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit)
 
 def test_it_is_never_all_done_before_the_run_is_over(theatre: Theatre, visit: Visit) -> None:
     """A run that waits for more seeds is not done, though every one that is there is: as on the terminal."""
-    theatre.shown = replace(theatre.shown, seeds_done=1000, seeds_in_flight=0)
+    theatre.shown = replace(theatre.shown, seeds_done=1000, seeds_in_flight=0, bottleneck=None)
     page = visit(theatre.url())
     wait(page, "document.querySelector('#progress-text').textContent === '1,000 of 1,000 seeds · 99.9 %'")
     assert text(page, "#bottleneck") == "waiting: every seed that is there is done"
