@@ -15,6 +15,7 @@ from zlib import crc32
 import apsw
 
 from star_agents.core.errors import StoreError
+from star_agents.storage.columns import column
 from star_agents.storage.publish import published, sweep, sync_folder
 
 SHARD_ROWS = 1024
@@ -172,7 +173,8 @@ def _read(file: Path, crc: int, wanted: Sequence[str], by: str) -> Iterator[tupl
         raise StoreError(f"{file}: {error.strerror}: restore a copy of the run folder") from error
     if crc32(content) != crc:
         raise StoreError(f"{file}: damaged, its checksum does not match: restore a copy of the run folder")
-    table = parquet.read_table(pa.BufferReader(content), columns=list(wanted), use_threads=False)
+    with parquet.ParquetFile(pa.BufferReader(content)) as opened:  # `read_table` would load pandas: see `columns`
+        table = opened.read(columns=list(wanted), use_threads=False)
     for batch in (table.sort_by(by) if by else table).to_batches(max_chunksize=SLICE_ROWS):
         yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
 
@@ -183,11 +185,12 @@ def _write(file: Path, columns: Mapping[str, str], values: Sequence[tuple[Any, .
     from pyarrow import parquet
 
     schema = pa.schema([pa.field(name, getattr(pa, kind)()) for name, kind in columns.items()])
-    arrays = [pa.array([row[at] for row in values], type=field.type) for at, field in enumerate(schema)]
+    arrays = [column([row[at] for row in values], field.type) for at, field in enumerate(schema)]
     texts = [name for name, kind in columns.items() if kind == "string"]
     content = BytesIO()
     table = pa.Table.from_arrays(arrays, schema=schema)
     parquet.write_table(table, content, compression="zstd", use_dictionary=texts)
     with published(file) as stream:
         stream.write(content.getbuffer())
+    pa.default_memory_pool().release_unused()  # the next file is long in coming
     return crc32(content.getbuffer())
