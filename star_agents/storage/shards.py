@@ -14,6 +14,7 @@ from zlib import crc32
 
 import apsw
 
+from star_agents.storage.columns import column
 from star_agents.storage.lost import GONE, HOLDS, Holds, Lost, LostFileError
 from star_agents.storage.publish import published, sweep, sync_folder
 
@@ -214,7 +215,8 @@ def _read(content: bytes, wanted: Sequence[str], by: str) -> Iterator[tuple[Any,
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.read_table(pa.BufferReader(content), columns=list(wanted), use_threads=False)
+    with parquet.ParquetFile(pa.BufferReader(content)) as opened:  # `read_table` would load pandas: see `columns`
+        table = opened.read(columns=list(wanted), use_threads=False)
     for batch in (table.sort_by(by) if by else table).to_batches(max_chunksize=SLICE_ROWS):
         yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
 
@@ -225,9 +227,10 @@ def _packed(columns: Mapping[str, str], values: Sequence[tuple[Any, ...]]) -> by
     from pyarrow import parquet
 
     schema = pa.schema([pa.field(name, getattr(pa, kind)()) for name, kind in columns.items()])
-    arrays = [pa.array([row[at] for row in values], type=field.type) for at, field in enumerate(schema)]
+    arrays = [column([row[at] for row in values], field.type) for at, field in enumerate(schema)]
     texts = [name for name, kind in columns.items() if kind == "string"]
     content = BytesIO()
     table = pa.Table.from_arrays(arrays, schema=schema)
     parquet.write_table(table, content, use_dictionary=texts, **PARQUET)
+    pa.default_memory_pool().release_unused()  # the next file is long in coming
     return content.getvalue()
