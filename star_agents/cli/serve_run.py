@@ -37,6 +37,7 @@ def serve_run(
     from star_agents.cli.watch import draw, log_lines
     from star_agents.service.config.secret_refs import secrets_of
     from star_agents.service.config.validation import load_settings
+    from star_agents.service.life import core_dump
     from star_agents.service.life.lifecycle import Lifecycle
     from star_agents.service.run.job import Job
     from star_agents.storage.folder import RunFolder, hold
@@ -51,6 +52,7 @@ def serve_run(
     if detach:
         _detach(folder.path)
         return
+    core_dump.leave_none()
     console = Console()
     environ = dict(os.environ)
     watched = is_watched(console, environ)

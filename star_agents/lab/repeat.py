@@ -4,6 +4,7 @@ Law: what comes back is in the order of what was asked, and the same for any num
 """
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 import orjson
 
 from star_agents.core.errors import StarError
+from star_agents.core.surroundings import handed_on
 from star_agents.lab.outcome import Outcome
 from star_agents.service.config.settings import Settings
 
@@ -59,7 +61,8 @@ async def _ask(child: Process, settings: Settings, number: int) -> Outcome:
 async def _child() -> AsyncIterator[Process]:
     """A process of ours that is gone when the block is left."""
     command = (sys.executable, "-m", "star_agents.lab.child")
-    child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE)
+    environ = handed_on(os.environ, "PYTHON")
+    child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE, env=environ)
     try:
         yield child
     finally:

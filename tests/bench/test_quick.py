@@ -55,6 +55,15 @@ def test_faults() -> None:
     assert all(row["lost"] <= 6 for row in rows)
 
 
+def test_api() -> None:
+    """Every sort of question is answered while the service works, events come, and the lag is known."""
+    told = quick("api")["rows"]
+    asked = [row for row in told if "asked" in row]
+    assert [row["what"] for row in asked] == ["status", "metrics", "newest rows", "page of 50 rows"]
+    assert all(row["asked"] > 0 and 0 < row["p50 ms"] <= row["p99 ms"] <= row["max ms"] for row in asked)
+    assert all(0 < row["p50 ms"] <= row["max ms"] for row in told if row["what"].startswith("loop lag"))
+
+
 def test_recovery() -> None:
     """Kills, cuts and planted bugs; a store is resumed, and durability has a price."""
     rows = quick("recovery")["rows"]

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import yaml
 
 from star_agents.mock.journal import Entry, read_journal, sends
+from star_agents.service.run.address import read_address
 from star_agents.storage.database import reader
 from star_agents.storage.folder import RunFolder
 from tests.scoring.tiny import save_tiny, save_tiny_embedder
@@ -145,6 +146,10 @@ class Run:
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True)
         started.append(process)
         return process
+
+    def is_asked(self) -> bool:
+        """Does its service answer?"""
+        return read_address(self.run_dir) is not None
 
     def output(self) -> str:
         """What the last start printed."""

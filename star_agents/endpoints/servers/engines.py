@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from star_agents.core.errors import ModelServerError
+from star_agents.core.surroundings import HUB_TOKENS, NETWORK, handed_on
 from star_agents.endpoints.spec import Engine, LocalServerSpec
 
 HOST = "127.0.0.1"
@@ -49,13 +50,9 @@ VLLM_CPU_ENVIRON = {"VLLM_CPU_KVCACHE_SPACE": "2"}
 TRANSFORMERS_BODY = {"generation_config": json.dumps({"do_sample": True})}
 """`transformers serve` ignores a temperature unless sampling is on, which the API has no field for."""
 
-_HANDED_ON = frozenset(
-    ("DO_NOT_TRACK", "HOME", "LANG", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
-)
 _HANDED_ON_PREFIXES = (
     *("CUDA_", "HF_", "HUGGINGFACE_", "LC_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "PYTORCH_", "TORCH", "TRANSFORMERS_"),
-    *("TRITON_", "VLLM_"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "REQUESTS_CA_", "SSL_CERT_"),
+    *("DO_NOT_TRACK", "TRITON_", "VLLM_", *NETWORK),
 )
 _KEPT_BACK = frozenset(("VLLM_KEEP_ALIVE_ON_ENGINE_DEATH",))
 """A server without its engine must end, or nobody would start another."""
@@ -126,10 +123,9 @@ SILENT = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_T
 
 def environment(spec: LocalServerSpec, installed: Installation, key: str | None) -> dict[str, str]:
     """What the server may see of our surroundings, and what it must have besides."""
-    handed_on = {
-        name: value
-        for name, value in spec.environ.items()
-        if (name in _HANDED_ON or name.startswith(_HANDED_ON_PREFIXES)) and name not in _KEPT_BACK
+    hub = {name: value for name, value in spec.environ.items() if name in HUB_TOKENS}
+    theirs = {
+        name: value for name, value in handed_on(spec.environ, *_HANDED_ON_PREFIXES).items() if name not in _KEPT_BACK
     }
     own = {
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
@@ -142,7 +138,7 @@ def environment(spec: LocalServerSpec, installed: Installation, key: str | None)
     given = {"VLLM_API_KEY": key} if key else {}
     # Numbered as nvidia-smi numbers them, which CUDA does not by default.
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus))}
-    return {**defaults, **handed_on, **own, **(order if spec.gpus else {}), **given}
+    return {**defaults, **theirs, **hub, **own, **(order if spec.gpus else {}), **given}
 
 
 def claimed_gpus(spec: LocalServerSpec, installed: Installation) -> tuple[tuple[int, ...], float]:

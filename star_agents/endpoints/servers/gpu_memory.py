@@ -7,10 +7,13 @@ waits for; when the bound has passed the server is started all the same, for it 
 
 import asyncio
 import logging
+import os
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+
+from star_agents.core.surroundings import handed_on
 
 LOOK_S = 1.0
 """Between two looks."""
@@ -37,7 +40,9 @@ ReadMemory = Callable[[], Awaitable[Mapping[int, Memory]]]
 async def nvidia_smi(program: str = "nvidia-smi") -> Mapping[int, Memory]:
     """Ask the driver's own tool, which is there wherever the driver is: no library is needed for it."""
     try:
-        process = await asyncio.create_subprocess_exec(program, *QUERY, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            program, *QUERY, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=handed_on(os.environ)
+        )
     except OSError:
         return {}
     try:

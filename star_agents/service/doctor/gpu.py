@@ -4,12 +4,14 @@ Law: torch is asked in a process of its own: a driver in trouble hangs whoever a
 """
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator, Mapping
 
 import orjson
 
+from star_agents.core.surroundings import handed_on
 from star_agents.endpoints.servers.gpu_memory import Memory, nvidia_smi
 from star_agents.service.config.settings import LocalEndpoint, Settings
 from star_agents.service.doctor.checks import Finding, fail, ok, warn
@@ -31,7 +33,9 @@ async def gpus(settings: Settings | None) -> list[Finding]:
 async def _torch() -> tuple[str, str | None, int] | None:
     """Torch's version, the CUDA it was built for, and the devices it sees; None where it cannot be imported."""
     command = (sys.executable, "-P", "-c", _ASK)
-    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=handed_on(os.environ, "PYTHON")
+    )
     try:
         written, _ = await process.communicate()
     finally:
