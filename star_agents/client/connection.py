@@ -44,6 +44,8 @@ def address_of(run_dir: Path) -> Address:
         ServiceGoneError: none is said to run.
     """
     address = read_address(run_dir)
+    if not run_dir.is_dir():
+        raise ServiceGoneError(f"{run_dir}: no such folder; name the one that run.dir of the config names")
     if address is None:
         raise ServiceGoneError(f"{run_dir}: no service is running for this run; start it with serve-run --resume")
     return address

@@ -105,7 +105,7 @@ def _lock(folder: RunFolder, directory: int) -> int:
 def _unusable(path: Path, error: OSError) -> str:
     if path.is_symlink():
         return f"run.dir: {path} is a symlink: name the folder itself"
-    return f"run.dir: {path} cannot be used: {error.strerror}"
+    return f"run.dir: {path} cannot be used: {error.strerror}; name a folder that can be made and written"
 
 
 def _named(holder: bytes) -> str:

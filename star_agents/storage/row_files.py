@@ -203,7 +203,7 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise SeedError(f"{path}: no such file") from error
+        raise SeedError(f"{path}: no such file{_looked_in(path)}; check the path") from error
     except PermissionError as error:
         raise SeedError(f"{path}: no permission to read it") from error
     except IsADirectoryError as error:
@@ -242,3 +242,8 @@ def _decompressed(raw: BinaryIO, suffix: str) -> io.BufferedReader:
             return io.BufferedReader(cast("io.RawIOBase", reader))
         case _:
             return cast("io.BufferedReader", raw)
+
+
+def _looked_in(path: Path) -> str:
+    """Where a relative path was looked for: it is the folder of the command, not that of the config."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"

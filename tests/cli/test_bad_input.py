@@ -50,7 +50,7 @@ BAD_CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
         spoiled("endpoints.local.api_key", "${STAR_AGENTS_ABSENT_KEY}"),
         "endpoints.local.api_key: env:STAR_AGENTS_ABSENT_KEY is not set",
     ),
-    "no such seeds": (spoiled("seeds.path", "nowhere.jsonl"), "nowhere.jsonl"),
+    "no such seeds": (spoiled("seeds.path", "nowhere.jsonl"), "seeds.path: nowhere.jsonl: no such file in /"),
 }
 
 
@@ -63,6 +63,15 @@ def test_a_bad_config_is_one_line(tmp_path: Path, verb: str, config: dict[str, A
     assert expected in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("star-agents: ")]) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_key_does_not_hide_missing_seeds(tmp_path: Path) -> None:
+    """Both are told at once."""
+    config = spoiled("endpoints.local.api_key", "${STAR_AGENTS_ABSENT_KEY}")
+    done = command("validate", write(tmp_path, {**config, "seeds": {"path": "nowhere.jsonl"}}), cwd=tmp_path)
+    assert done.returncode == 78
+    assert "env:STAR_AGENTS_ABSENT_KEY is not set" in done.stderr
+    assert f"seeds.path: nowhere.jsonl: no such file in {tmp_path}; check the path" in done.stderr
 
 
 BAD_SEEDS: dict[str, tuple[bytes, str]] = {

@@ -83,6 +83,8 @@ def test_a_service_that_stays_away_is_given_up(tmp_path: Path) -> None:
         list(stream_rows(url, options=IMPATIENT))
     with pytest.raises(ServiceGoneError, match="no service is running for this run"):
         list(stream_rows(tmp_path, options=IMPATIENT))
+    with pytest.raises(ServiceGoneError, match="mistyped: no such folder"):
+        list(stream_rows(tmp_path / "mistyped", options=IMPATIENT))
     with pytest.raises(ConfigError, match="give http://host:port"):
         stream_rows("http://127.0.0.1:1/api", options=IMPATIENT)
 

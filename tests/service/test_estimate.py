@@ -74,6 +74,17 @@ def test_settings_change_the_calls() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_an_engine_that_is_not_named_is_told_as_assumed() -> None:
+    """An engine of vLLM takes hundreds at once, `transformers serve` a few: hours differ by as much."""
+    served: dict[str, Any] = {"kind": "local", "model": "m", "engine": "auto"}
+    auto = estimated(config(endpoints={"local": served}))
+    assert any(line.startswith("local is vLLM and takes ") for line in auto.assumed)
+    named = estimated(config(endpoints={"local": {**served, "engine": "transformers"}}))
+    assert not any(line.startswith("local is vLLM") for line in named.assumed)
+    assert named.endpoints[0].hours > 10 * auto.endpoints[0].hours
+
+
+@pytest.mark.usefixtures("folder")
 def test_dollars_are_at_the_prices_of_the_config() -> None:
     """What is expected, and what it would be if every answer were full."""
     (local,) = estimated(config(endpoints=at(price={"input": 1.0, "output": 10.0}))).endpoints

@@ -12,7 +12,7 @@ from star_agents.core.calls import Message, Usage
 from star_agents.core.records import KEEP, Agent, AgentPair, Candidate, Seed
 from star_agents.core.rng import derive
 from star_agents.endpoints.formats.protocol import CHARS_PER_TOKEN
-from star_agents.service.config.settings import Settings
+from star_agents.service.config.settings import LocalEndpoint, Settings
 from star_agents.service.config.wiring import assumed_concurrency, price_of
 from star_agents.service.run.job import Inputs
 from star_agents.storage.seeds import open_seeds
@@ -88,8 +88,18 @@ async def estimate(settings: Settings, inputs: Inputs, *, limit: int | None = No
         seeds=seeds,
         sampled=len(sample),
         endpoints=tuple(_expected(name, calls, scale, settings) for name in settings.endpoints),
-        assumed=(*ASSUMED, LAZY) if settings.judge.policy == "lazy" else ASSUMED,
+        assumed=tuple(_assumed(settings)),
     )
+
+
+def _assumed(settings: Settings) -> Iterator[str]:
+    yield from ASSUMED
+    if settings.judge.policy == "lazy":
+        yield LAZY
+    for name, section in settings.endpoints.items():
+        if isinstance(section, LocalEndpoint) and section.engine == "auto" and section.concurrency is None:
+            at_once = assumed_concurrency(section)
+            yield f"{name} is vLLM and takes {at_once} calls at once (`transformers serve` takes one: say `engine`)"
 
 
 async def _sample(settings: Settings, num_seeds: int) -> list[Seed]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from star_agents.core import clock
 from star_agents.core.cast import Agents
-from star_agents.core.errors import ConfigError
+from star_agents.core.errors import ConfigError, SeedError
 from star_agents.core.records import Agent, AgentPair
 from star_agents.policy.probes import GoldPair
 from star_agents.policy.prompts import Prompts
@@ -18,7 +18,7 @@ from star_agents.service.config.settings import SeedsSection, Settings
 from star_agents.service.run.identity import fingerprint, record
 from star_agents.storage.folder import RunFolder
 from star_agents.storage.manifest import Manifest
-from star_agents.storage.seeds import open_seeds
+from star_agents.storage.seeds import Seeds, open_seeds
 
 T = TypeVar("T")
 
@@ -61,25 +61,29 @@ async def gather_inputs(settings: Settings, environ: Mapping[str, str]) -> Input
 
     Raises:
         ConfigError: something is missing or unsound; everything at once.
-        SeedError: the seeds cannot be read.
+        SeedError: the seeds cannot be read to their end.
     """
     problems: list[str] = []
     secrets = _attempt(problems, lambda: resolve_secrets(settings, environ))
     texts = _attempt(problems, lambda: _read_templates(settings))
     gold = await asyncio.to_thread(_attempt, problems, lambda: judging.gold_of(settings.judge))
-    if secrets is None or texts is None or gold is None:
+    seeds = await _opened(problems, settings.seeds)
+    if problems or secrets is None or texts is None or gold is None:
         raise ConfigError(*problems)
-    num_seeds, digest = await _counted(settings.seeds)
+    num_seeds, digest = (0, "fed") if seeds is None else (await seeds.count(), await seeds.sha256())
     inputs = _inputs(settings, texts, secrets, num_seeds=num_seeds, input_sha256=digest)
     return replace(inputs, gold=gold)
 
 
-async def _counted(section: SeedsSection) -> tuple[int, str]:
-    """How many rows the file of a run has, and their digest; none where all of its seeds are fed."""
+async def _opened(problems: list[str], section: SeedsSection) -> Seeds | None:
+    """The seeds, or None with the problem noted; None, too, where all of a run's seeds are fed."""
     if section.path is None:
-        return 0, "fed"
-    seeds = await open_seeds(section.path, row_format=section.format, limit=section.limit)
-    return await seeds.count(), await seeds.sha256()
+        return None
+    try:
+        return await open_seeds(section.path, row_format=section.format, limit=section.limit)
+    except SeedError as error:
+        problems.append(f"seeds.path: {error}")
+        return None
 
 
 def laboratory_inputs(settings: Settings) -> Inputs:
