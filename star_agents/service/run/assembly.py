@@ -43,6 +43,7 @@ from star_agents.service.run.pool_resume import check_open
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
 from star_agents.service.run.start_report import start_report
+from star_agents.service.run.start_told import start_told
 from star_agents.service.run.together import opened_together
 from star_agents.service.view.bill import spent_on
 from star_agents.service.view.status import CHECKING
@@ -79,7 +80,9 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
-        async with opened_together(await asyncio.to_thread(_models, job)) as opened:
+        parts = await asyncio.to_thread(_models, job)
+        servers = [part for part in parts if isinstance(part, LocalReplicas)]
+        async with opened_together([*parts, start_told(servers, report)]) as opened:
             models = Models.sort(opened)
             specs = await _specs(settings, inputs, models)
             purse = _purse(settings, recovered)
