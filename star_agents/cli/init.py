@@ -78,10 +78,13 @@ def init(
 
 def _reference(variable: str | None, file: Path | None) -> str | None:
     """A secret as a config names it."""
-    import re
+    import os
 
-    if variable is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-        raise typer.BadParameter("give the name of a variable, never the key itself", param_hint="--key-env")
+    from star_agents.cli.init_questions import names_a_variable
+
+    if variable is not None and not names_a_variable(variable, os.environ):
+        told = "give the name of a variable, in capitals or one that is set; never the key itself"
+        raise typer.BadParameter(told, param_hint="--key-env")
     if variable is not None:
         return f"${{{variable}}}"
     return None if file is None else f"file:{file}"

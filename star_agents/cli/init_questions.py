@@ -6,20 +6,18 @@ wrong is told at once and asked again.
 
 import asyncio
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import typer
-from rich.prompt import Prompt
 
 from star_agents.cli.text import plain
 from star_agents.core.errors import CallError, ConfigError, EndpointError, SeedError
 from star_agents.service.config.draft import LARGE, SMALL, Engine, Goal, Wish, run_name
 from star_agents.service.config.first_look import models_at, seeds_seen
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SHIPPED = "shipped:self-instruct-24"
 SCORE_ONLY = "score-only"
@@ -35,7 +33,7 @@ class Answers:
     seeds: str | None
     endpoint: str | None
     local: str | None
-    models: "tuple[str, ...]"
+    models: tuple[str, ...]
     api_key: str | None
     goal: str | None
     small: str | None
@@ -129,12 +127,17 @@ def _key() -> str | None:
         name = str(typer.prompt("Variable that holds the API key (its name; empty for none)", "", show_default=False))
         if not name:
             return None
-        if name.isidentifier() and name.isascii() and not name.startswith("sk"):
+        if names_a_variable(name, os.environ):
             return f"${{{name}}}"
         typer.echo("  the name of a variable, as OPENAI_API_KEY; the key itself stays out of the config", err=True)
 
 
-def _offered(url: str, api_key: str | None) -> "tuple[str, ...]":
+def names_a_variable(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether it is one: set, or in capitals, as keys are not. Some keys would pass for a name otherwise."""
+    return name in environ or re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name) is not None
+
+
+def _offered(url: str, api_key: str | None) -> tuple[str, ...]:
     """What an endpoint serves; why it does not tell is no reason to stop."""
     try:
         return asyncio.run(models_at(url, api_key, os.environ))
@@ -143,7 +146,7 @@ def _offered(url: str, api_key: str | None) -> "tuple[str, ...]":
         return ()
 
 
-def _named(question: str, default: str | None) -> "tuple[str, ...]":
+def _named(question: str, default: str | None) -> tuple[str, ...]:
     """Names between commas, one at least."""
     while True:
         found = tuple(filter(None, map(str.strip, str(typer.prompt(question, default)).split(","))))
@@ -151,12 +154,16 @@ def _named(question: str, default: str | None) -> "tuple[str, ...]":
             return found
 
 
-def _picked(answer: str, offered: "Sequence[str]") -> str:
+def _picked(answer: str, offered: Sequence[str]) -> str:
     return offered[int(answer) - 1] if answer.isdecimal() and 0 < int(answer) <= len(offered) else answer
 
 
-def _choice(question: str, choices: "Sequence[str]", default: str) -> str:
-    return Prompt.ask(question, choices=list(choices), default=default)
+def _choice(question: str, choices: Sequence[str], default: str) -> str:
+    while True:
+        given = str(typer.prompt(f"{question} ({', '.join(choices)})", default)).strip()
+        if given in choices:
+            return given
+        typer.echo(f"  say one of {', '.join(choices)}", err=True)
 
 
 def _tell_score(known: Answers) -> None:

@@ -102,9 +102,10 @@ def test_a_key_is_named_and_never_written(tmp_path: Path, monkeypatch: pytest.Mo
     done = init(config, *flags, "--key-env", "MY_KEY")
     assert yaml.safe_load(config.read_text())["endpoints"]["m"]["api_key"] == "${MY_KEY}"
     assert "hush" not in config.read_text() + done.output
-    wrong = init(tmp_path / "d.yaml", *flags, "--key-env", "sk-hush-hush")
-    assert wrong.exit_code == 2
-    assert "hush" not in wrong.output
+    for key in ("sk-hush-hush", "gsk_hush1234"):
+        wrong = init(tmp_path / "d.yaml", *flags, "--key-env", key)
+        assert wrong.exit_code == 2
+        assert "hush" not in wrong.output
 
 
 def test_every_key_that_is_written_is_explained_by_the_schema() -> None:
@@ -221,10 +222,11 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
         talk.hear("none.jsonl: ")
         talk.answer("Seeds:", "")
         talk.hear("24 rows, alpaca")
+        talk.answer("What matters", "everything")
         talk.answer("What matters", "quick")
         talk.answer("Who answers", "url")
         talk.answer("URL", endpoint.base_url)
-        talk.answer("Variable", "sk-1234")
+        talk.answer("Variable", "gsk_1234")
         talk.answer("Variable", "")
         talk.hear("2  second")
         talk.answer("Models", "2, first")
@@ -233,7 +235,18 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
     settings = load_settings(config)
     assert [each.model for each in settings.endpoints.values()] == ["second", "first"]
     assert settings.seeds.path == SHIPPED
-    assert "sk-1234" not in config.read_text()
+    assert "1234" not in config.read_text()
+
+
+def test_a_person_who_leaves_gets_no_file(tmp_path: Path) -> None:
+    """The end of input is no traceback."""
+    talk = Conversation("init", str(tmp_path / "c.yaml"), "--seeds", SHIPPED)
+    talk.answer("What matters", "quality")
+    talk.answer("Who answers", "\x04")
+    talk.hear("Aborted")
+    assert talk.end() == 1
+    assert "Traceback" not in talk.said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
