@@ -2,6 +2,7 @@
 
 import random
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.crash.small_run import MANIFEST
 from star_agents.core.calls import CallKey, Completion, FinishReason, Purpose, Request, SamplingParams, Usage
 from star_agents.core.records import (
     Candidate,
+    Grade,
     Graded,
     MemoryEntry,
     PairWeights,
@@ -113,7 +115,8 @@ def text(number: int) -> str:
 _WORDS = [
     f"{first}{second}" for first in ("wa", "bri", "sto", "ga", "le") for second in ("ter", "dge", "ne", "rden", "tt")
 ]
-_VECTOR = random.Random(1).randbytes(4 * DIMENSIONS)
+_CHANCE = random.Random(1)
+_VECTOR = array("f", [_CHANCE.uniform(-1, 1) for _ in range(DIMENSIONS)]).tobytes()
 
 
 def plan(number: int) -> Plan:
@@ -132,7 +135,8 @@ def answered(number: int, slot: int) -> tuple[Request, Completion]:
 def finished(number: int) -> Graded:
     """A seed's result."""
     outcomes = tuple(Candidate(slot, text(number), text(number + slot), "m") for slot in range(REPLIES_A_SEED))
-    return Graded(Settled(plan(number), outcomes), {}, {}, (), Selection(RowSource.CANDIDATE, 0, 0.5))
+    grades = tuple(Grade(slot, pi=0.5 - slot / 20) for slot in range(REPLIES_A_SEED))
+    return Graded(Settled(plan(number), outcomes), {}, {}, grades, Selection(RowSource.CANDIDATE, 0, 0.5))
 
 
 def journal_entries(connection: apsw.Connection, journal: Journal) -> None:

@@ -142,8 +142,8 @@ def _similarity(similarity: float | None) -> float:
 def _run(job: "ExportJob") -> "Exported":
     """Do the job with a bar on a terminal; Ctrl-C leaves what was there."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from star_agents.cli.counted import counted
     from star_agents.cli.models import cache_dir
     from star_agents.scoring.pool import EmbedderPool
     from star_agents.scoring.zoo import resolve
@@ -153,15 +153,13 @@ def _run(job: "ExportJob") -> "Exported":
 
     model = "" if job.similarity is None else resolve(embedder_of(job.database), cache_dir())
     screen = Console(stderr=True)
-    columns = (TextColumn("export"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-    with TemporaryDirectory() as logs, bar:
-        task = bar.add_task("", total=read_standing(job.database).finished)
+    total = read_standing(job.database).finished
+    with TemporaryDirectory() as logs, counted(screen, os.environ, "export", total) as tell:
 
         def open_embedder() -> "AbstractAsyncContextManager[Embedder]":
             return EmbedderPool(model, log_dir=Path(logs), environ=dict(os.environ))
 
-        work = run_export(job, open_embedder, lambda count: bar.update(task, completed=count))
+        work = run_export(job, open_embedder, tell)
         try:
             return asyncio.run(stoppable(work, before_leaving=screen.show_cursor))
         except StoppedError as stop:

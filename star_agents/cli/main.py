@@ -13,6 +13,7 @@ from star_agents.cli import (
     control,
     doctor,
     export,
+    init,
     mock_server,
     models,
     page,
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve-run")(serve_run.serve_run)
+app.command()(init.init)
 app.command("validate")(validate.validate)
 app.command()(doctor.doctor)
 app.command("status")(status.status)

@@ -5,7 +5,7 @@ row names the kinds that have it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -28,6 +28,8 @@ class Row:
     key: str
     type: str
     default: str
+    says: str = ""
+    """What the key means, in a line, where the schema tells."""
 
 
 def reference(schema: Node) -> str:
@@ -35,6 +37,30 @@ def reference(schema: Node) -> str:
     parts = schema.get("$defs", {})
     pages = (_section(name, node, parts) for name, node in schema["properties"].items())
     return "\n".join((HEAD, *pages))
+
+
+def key_rows(schema: Node) -> dict[str, Row]:
+    """Every key by its whole dotted path, NAME for names of the user's own: `endpoints.NAME.model`."""
+    parts = schema.get("$defs", {})
+    found: dict[str, Row] = {}
+    for name, section in schema["properties"].items():
+        node = _resolved(section, parts)
+        entry = _entry(node)
+        prefix, node = (f"{name}.NAME", _resolved(entry, parts)) if entry else (name, node)
+        rows = _of_kinds(node["oneOf"], parts) if "oneOf" in node else _rows(node, parts, "")
+        found |= {f"{prefix}.{row.key}": row for row in rows}
+    return found
+
+
+def section_words(schema: Node) -> dict[str, str]:
+    """What each section is for, in the words of its class."""
+    parts = schema.get("$defs", {})
+    sections = {name: _resolved(node, parts) for name, node in schema["properties"].items()}
+    return {name: _paragraph(node["description"]) for name, node in sections.items() if "description" in node}
+
+
+def _says(node: Node) -> str:
+    return _paragraph(node.get("description", "")) if "$ref" not in node else ""
 
 
 def _section(name: str, node: Node, parts: Node) -> str:
@@ -57,9 +83,10 @@ def _of_kinds(kinds: list[Node], parts: Node) -> list[Row]:
     for name, kind in of_kind.items():
         for row in _rows(_resolved(kind, parts), parts, ""):
             having.setdefault(row.key, (row, []))[1].append(name)
-    first = Row(key="kind", type=_one_of(list(of_kind)), default="-")
+    says = "; ".join(_says(_resolved(kind, parts)["properties"]["kind"]) for kind in of_kind.values())
+    first = Row(key="kind", type=_one_of(list(of_kind)), default="-", says=says)
     rows = (
-        row if len(names) == len(of_kind) else Row(key=row.key, type=f"{row.type}; {_or(names)}", default=row.default)
+        row if len(names) == len(of_kind) else replace(row, type=f"{row.type}; {_or(names)}")
         for row, names in having.values()
         if row.key != "kind"
     )
@@ -74,7 +101,7 @@ def _rows(node: Node, parts: Node, path: str) -> Iterator[Row]:
         if entry := _entry(_resolved(value, parts)):
             yield from _rows(_resolved(entry, parts), parts, f"{key}.NAME.")
         elif inner is None:
-            yield Row(key=key, type=_type(value, parts), default=_default(name, value, node))
+            yield Row(key=key, type=_type(value, parts), default=_default(name, value, node), says=_says(value))
         else:
             if NULL in value.get("anyOf", ()):
                 yield Row(key=key, type="the keys below, or null", default=_default(name, value, node))

@@ -61,10 +61,15 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Say what another rule would have earned, or why the log cannot tell; the run may go on meanwhile."""
-    import orjson
+    import os
 
+    import orjson
+    from rich.console import Console
+
+    from star_agents.cli.counted import counted
     from star_agents.cli.runs import existing_run
     from star_agents.service import replay as service
+    from star_agents.storage.recovery import read_standing
 
     question = service.Question(
         rule=rule.value,
@@ -77,7 +82,9 @@ def replay(
         per=per.value,
         model=model.value,
     )
-    replayed = service.replay(service.read(existing_run(run).database), question)
+    database = existing_run(run).database
+    with counted(Console(stderr=True), os.environ, "replay", read_standing(database).finished) as tell:
+        replayed = service.replay(service.read(database, tell), question)
     if as_json:
         typer.echo(orjson.dumps(service.as_json(replayed), option=orjson.OPT_INDENT_2).decode())
     else:

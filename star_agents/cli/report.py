@@ -14,9 +14,11 @@ def report(
 
     One HTML file that needs nothing else, and a summary in Markdown beside it. The run is only read.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    import os
 
+    from rich.console import Console
+
+    from star_agents.cli.counted import counted
     from star_agents.cli.runs import existing_run
     from star_agents.report.facts import read_facts
     from star_agents.report.libraries import check_libraries
@@ -29,10 +31,8 @@ def report(
     file = out or folder.out / "report.html"
     if file.suffix.lower() not in {".html", ".htm"}:
         raise typer.BadParameter("name a file that ends in .html", param_hint="--out")
-    screen = Console(stderr=True)
-    columns = (TextColumn("report"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("", total=min(SAMPLE_ROWS, read_standing(folder.database).finished))
-        facts = read_facts(folder, lambda count: bar.update(task, completed=count))
+    total = min(SAMPLE_ROWS, read_standing(folder.database).finished)
+    with counted(Console(stderr=True), os.environ, "report", total) as tell:
+        facts = read_facts(folder, tell)
     summary = write_report(contents(facts), file)
     typer.echo(f"{file}: {facts.standing.finished} seeds, {facts.kept} rows; the summary is {summary}")

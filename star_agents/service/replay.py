@@ -88,8 +88,10 @@ class Recorded:
     weights: PairWeights
 
 
-def read(database: Path) -> Recorded:
+def read(database: Path, tell: Callable[[int], None] = lambda _: None) -> Recorded:
     """The log of a run, without its texts. Blocks, for about as long as reading every row takes.
+
+    `tell` hears how many rows have been read.
 
     Raises:
         ConfigError: the run was recorded by a version whose settings this one does not take.
@@ -97,7 +99,7 @@ def read(database: Path) -> Recorded:
     """
     manifest = read_standing(database).manifest
     settings = recorded_settings(manifest.config)
-    batches = tuple(_batches(database, replace(learning.crediting_of(settings), faults=True)))
+    batches = tuple(_batches(database, replace(learning.crediting_of(settings), faults=True), tell))
     standing = read_standing(database)  # after the batches: it knows every change of the pool that they know
     changes = (LoggedStep(epoch.version, epoch=epoch) for epoch in standing.epochs)
     return Recorded(
@@ -156,10 +158,14 @@ def recorded_settings(config: str) -> Settings:
         raise ConfigError(f"the run was recorded by another version ({told}): replay it with that one") from error
 
 
-def _batches(database: Path, options: CreditOptions) -> Iterator[LoggedStep]:
+def _batches(database: Path, options: CreditOptions, tell: Callable[[int], None]) -> Iterator[LoggedStep]:
     """Every batch in the order of learning. Texts are let go page by page."""
+    done = 0
     for version, rows in groupby(iter_rows(database, order="commit"), lambda row: row.version):
-        yield LoggedStep(version, tuple(logged(row.graded, options) for row in rows))
+        step = LoggedStep(version, tuple(logged(row.graded, options) for row in rows))
+        done += len(step.seeds)
+        tell(done)
+        yield step
 
 
 def _rule(settings: Settings, question: Question, *, num_pairs: int, num_seeds: int) -> UpdateRule:

@@ -40,13 +40,18 @@ def to_seed(number: int, value: object, row_format: RowFormat, *, may_be_empty: 
     """
     if not isinstance(value, dict):
         raise UnusableRowError(f"a {type(value).__name__}, not an object with fields")
-    texts = _READERS[_shape(value) if row_format == "auto" else row_format](value)
+    texts = _READERS[shape_of(value) if row_format == "auto" else row_format](value)
     if not may_be_empty and not texts.instruction.strip():
         raise UnusableRowError("the instruction is empty")
     return Seed(number, *texts, source_id=_source_id(value))
 
 
-def _shape(row: Mapping[str, object]) -> str:
+def shape_of(row: Mapping[str, object]) -> str:
+    """The format that `auto` takes a row for.
+
+    Raises:
+        UnusableRowError: it is of none.
+    """
     for field, shape in _SHAPES:
         if field in row:
             return shape

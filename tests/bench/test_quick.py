@@ -71,6 +71,13 @@ def test_recovery() -> None:
     assert all(row["met"] == "yes" for row in rows if row["part"] != "durability")
 
 
+def test_exports() -> None:
+    """Every format and the report, at two sizes; all of them write something."""
+    rows = quick("exports")["rows"]
+    assert len(rows) == 14
+    assert all(row["out MB"] > 0 and row["peak MB"] > 0 for row in rows)
+
+
 def test_scale() -> None:
     """Sizes grow, and so do the requests that are answered."""
     small, large = quick("scale")["rows"]

@@ -75,6 +75,24 @@ def test_a_server_that_is_still_loading_is_waited_for(run: Run, spec: LocalServe
     run(main())
 
 
+def test_a_start_tells_how_far_it_is(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
+    """Its time against its deadline, and the last line of its log; nothing more once it is up."""
+
+    async def main() -> None:
+        muted = LocalServer(replace(spec, args=("--mute",)), tmp_path)
+        async with asyncio.TaskGroup() as group:
+            starting = group.create_task(muted.start())
+            while "of at most 20 s; started" not in (told := str(await muted.starting())):
+                assert not starting.done(), told
+                await asyncio.sleep(0.01)  # its log is all that can be looked at
+            starting.cancel()
+        assert told.startswith("model server smol: ")
+        async with LocalServer(replace(spec, name="up"), tmp_path) as server:
+            assert await server.starting() is None
+
+    run(main())
+
+
 @pytest.mark.fault("F-46")
 def test_a_server_that_dies_says_why(run: Run, spec: LocalServerSpec, tmp_path: Path) -> None:
     """After three tries: the cause comes first, then the code and the last lines of its log; no child is left."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from star_agents.core import clock
 from star_agents.core.errors import ModelServerError
 from star_agents.core.secret import Secret
 from star_agents.endpoints.servers import engines, gpu_memory
@@ -27,6 +28,8 @@ from star_agents.endpoints.spec import EndpointSpec, LocalServerSpec
 
 QUOTED_LINES = 20
 """Of the log, in an error."""
+MAX_TOLD = 160
+"""Characters of a log's last line that are told while a server starts."""
 STOP_MARGIN_S = 5.0
 """vLLM drains for as long as it is told; then it still has to end."""
 
@@ -61,6 +64,7 @@ class Launcher:
         self._guard = Guard(run_dir, spec.name)
         self._port: HeldPort | None = None
         self._port_number = 0
+        self._spawned_at: float | None = None
 
     async def prepare(self) -> None:
         """End what an earlier run left, take a port, and look which engine there is.
@@ -101,6 +105,14 @@ class Launcher:
             extra_body={**({} if is_vllm else engines.TRANSFORMERS_BODY), **spec.extra_body},
             lists_models=is_vllm,
         )
+
+    async def progress(self) -> str:
+        """How far a start is: what it waits for, or its time so far and the last line of its log, without the key."""
+        if self.waiting or self._spawned_at is None:
+            return self.waiting or "preparing"
+        last = next((line.strip() for line in reversed(await self._tail()) if line.strip()), "nothing logged yet")
+        elapsed_s = clock.now() - self._spawned_at
+        return f"{elapsed_s:.0f} of at most {self._spec.start_s:.0f} s; {self._key.mask(last)[:MAX_TOLD]}"
 
     async def launch(self) -> Cause | None:
         """See `supervisor.Server`. Waits for its turn and for memory; `start_s` is counted from there."""
@@ -146,6 +158,7 @@ class Launcher:
         key = self._key.reveal() if self.installed.engine == "vllm" else None
         environ = engines.environment(self._spec, self.installed, key)
         await self.child.spawn(engines.command(self._spec, self.installed, self._port_number), environ)
+        self._spawned_at = clock.now()
         try:
             async with asyncio.timeout(self._spec.start_s):
                 complaint = await self._answers()

@@ -113,6 +113,12 @@ class LocalServer:
             log_path=str(self._launcher.child.log.path),
         )
 
+    async def starting(self) -> str | None:
+        """How far its start is, in a line for a person; None once it is up."""
+        if self._supervisor.state is not ServerState.STARTING:
+            return None
+        return f"model server {self.name}: {await self._launcher.progress()}"
+
     async def supervise(self, gate: Gate | None = None) -> NoReturn:
         """Start it anew whenever it crashes or hangs; `gate` is its replica in the fleet.
 

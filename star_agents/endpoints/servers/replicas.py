@@ -98,6 +98,10 @@ class LocalReplicas:
         """A snapshot of each."""
         return tuple(server.status() for server in self.servers)
 
+    async def starting(self) -> tuple[str, ...]:
+        """How far the starts of those are that are not up yet, a line each."""
+        return tuple([told for server in self.servers if (told := await server.starting()) is not None])
+
     async def supervise(self, gates: Mapping[str, Gate] | None = None) -> NoReturn:
         """Keep all of them up; `gates` are the fleet's, by base URL.
 

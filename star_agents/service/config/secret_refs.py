@@ -42,7 +42,7 @@ def secrets_of(settings: Settings, environ: Mapping[str, str]) -> tuple[Secret, 
     for endpoint in settings.endpoints.values():
         for _, reference in _references(endpoint):
             with suppress(ConfigError):
-                found.append(_resolve(reference, environ))
+                found.append(resolve(reference, environ))
     return tuple(found)
 
 
@@ -50,7 +50,7 @@ def _secrets_of(name: str, endpoint: Endpoint, environ: Mapping[str, str], probl
     found: dict[str, Secret] = {}
     for key, reference in _references(endpoint):
         try:
-            found[key] = _resolve(reference, environ)
+            found[key] = resolve(reference, environ)
         except ConfigError as error:
             problems += [f"endpoints.{name}.{key}: {problem}" for problem in error.problems]
     headers = {key.removeprefix(_HEADERS): secret for key, secret in found.items() if key.startswith(_HEADERS)}
@@ -70,7 +70,12 @@ def _references(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
             yield _HEADERS + header, value
 
 
-def _resolve(reference: str, environ: Mapping[str, str]) -> Secret:
+def resolve(reference: str, environ: Mapping[str, str]) -> Secret:
+    """The secret that a `${NAME}` or a `file:/path` names.
+
+    Raises:
+        ConfigError: the variable is not set or empty, or the file cannot be read.
+    """
     if reference.startswith("file:"):
         file = Path(reference.removeprefix("file:")).expanduser()
         try:

@@ -23,18 +23,23 @@ Devices = Annotated[str, StringConstraints(pattern=r"^(auto|[a-z]+(:\d+)?( *, *[
 class RunSection(Section):
     """The run's name, folder and the seed of all its chance."""
 
-    name: RunName
-    dir: str
-    seed: Annotated[int, Field(ge=0)] = 17
+    name: Annotated[RunName, Field(description="lower-case letters, digits, dot, dash and underscore")]
+    dir: Annotated[str, Field(description="the run folder; serve-run --run-dir overrides it")]
+    seed: Annotated[Annotated[int, Field(ge=0)], Field(description="names all chance of the run")] = 17
 
 
 class SeedsSection(Section):
     """Where the instructions come from."""
 
-    path: str | None
+    path: Annotated[
+        str | None, Field(description="the instructions to improve: a file, hub:org/name or shipped:self-instruct-24")
+    ]
     follow: str | None = None
-    format: Literal["auto", "alpaca", "messages", "sharegpt", "self-instruct"] = "auto"
-    limit: Positive | None = None
+    format: Annotated[
+        Literal["auto", "alpaca", "messages", "sharegpt", "self-instruct"],
+        Field(description="auto looks at each row by itself"),
+    ] = "auto"
+    limit: Annotated[Positive | None, Field(description="use the first rows only; null for all")] = None
 
 
 class Timeouts(Section):
@@ -57,7 +62,9 @@ class Price(Section):
 class EndpointSection(Section):
     """What every kind of endpoint has."""
 
-    model: str
+    model: Annotated[
+        str, Field(description="the name the server knows; for local a hub id, a folder or a packaged name")
+    ]
     concurrency: Positive | None = None
     pacing: Literal["auto", "fixed", "aimd", "knee", "gradient"] = "auto"
     requests_per_minute: Positive | None = None
@@ -75,9 +82,12 @@ class EndpointSection(Section):
 class RemoteSection(EndpointSection):
     """A server of somebody else's, at one URL or at several replicas. A header's value may name a secret."""
 
-    base_url: Url | None = None
+    base_url: Annotated[Url | None, Field(description="up to and with /v1")] = None
     base_urls: Annotated[list[Url], Field(min_length=1)] | None = None
-    api_key: SecretRef | None = None
+    api_key: Annotated[
+        SecretRef | None,
+        Field(description="the name of the secret, never the secret: ${NAME} of the environment, or file:/path"),
+    ] = None
     key_header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     proxy: Url | None = None
@@ -98,21 +108,28 @@ class OpenAISection(EndpointSection):
 class OpenAIEndpoint(RemoteSection, OpenAISection):
     """A server that speaks OpenAI's API."""
 
-    kind: Literal["openai"]
+    kind: Annotated[
+        Literal["openai"], Field(description="openai: a server that speaks that API, vLLM and most others do")
+    ]
 
 
 class AnthropicEndpoint(RemoteSection):
     """A server that speaks Anthropic's Messages API; without a URL it is Anthropic's own."""
 
-    kind: Literal["anthropic"]
+    kind: Annotated[Literal["anthropic"], Field(description="anthropic: the Messages API")]
 
 
 class LocalEndpoint(OpenAISection):
     """A model server that we start ourselves."""
 
-    kind: Literal["local"]
-    engine: Literal["auto", "vllm", "transformers"] = "auto"
-    gpus: list[Gpu] | list[Annotated[list[Gpu], Field(min_length=1)]] = Field(default_factory=list)
+    kind: Annotated[Literal["local"], Field(description="local: a model server that the run starts")]
+    engine: Annotated[
+        Literal["auto", "vllm", "transformers"], Field(description="auto takes vLLM where it is installed")
+    ] = "auto"
+    gpus: Annotated[
+        list[Gpu] | list[Annotated[list[Gpu], Field(min_length=1)]],
+        Field(description="by nvidia-smi's numbers; without any the engine chooses"),
+    ] = Field(default_factory=list)
     replicas: Positive | None = None
     args: list[str] = Field(default_factory=list)
     python: str | None = None
@@ -125,11 +142,15 @@ Endpoint = Annotated[OpenAIEndpoint | AnthropicEndpoint | LocalEndpoint, Field(d
 class AgentSection(Section):
     """A prompt on an endpoint. `prompt` is the name of a shipped template or the path of a Jinja file."""
 
-    endpoint: str
-    prompt: str
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    endpoint: Annotated[str, Field(description="who answers")]
+    prompt: Annotated[
+        str, Field(description="deepen, broaden, rephrase; for responses answer, improve; or a Jinja file")
+    ]
+    temperature: Annotated[
+        Annotated[float, Field(ge=0, le=2)] | None, Field(description="null leaves it to the server")
+    ] = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Positive = 512
+    max_tokens: Annotated[Positive, Field(description="of an answer; always sent")] = 512
     stop: Annotated[list[str], Field(max_length=4)] = Field(default_factory=list)
 
 
@@ -146,15 +167,25 @@ PairNames = Annotated[list[str], Field(min_length=2, max_length=2)]
 class PairsSection(Section):
     """Pairs that are always asked, and the pool the weights range over."""
 
-    base: Annotated[list[PairNames], Field(min_length=1)]
-    pool: Literal["all"] | list[PairNames] = "all"
+    base: Annotated[
+        Annotated[list[PairNames], Field(min_length=1)],
+        Field(description="every seed is put to these; the first that answers is what the judge compares with"),
+    ]
+    pool: Annotated[
+        Literal["all"] | list[PairNames],
+        Field(description="pairs that carry weights: a list, or all that are no base pair"),
+    ] = "all"
 
 
 class SamplingSection(Section):
     """M pairs a seed, `from_memory` (l) of them from the memory bank's proposal."""
 
-    pairs_per_seed: Positive = 5
-    from_memory: Annotated[int, Field(ge=0)] = 2
+    pairs_per_seed: Annotated[
+        Positive, Field(description="M of the paper: pairs drawn for a seed besides the base")
+    ] = 5
+    from_memory: Annotated[
+        Annotated[int, Field(ge=0)], Field(description="so many of them are proposed by the memory of seeds like it")
+    ] = 2
     replacement: bool = False
     share_rewrites: bool = True
     max_in_flight: Literal["auto"] | Positive = "auto"
@@ -164,7 +195,9 @@ class SamplingSection(Section):
 class MemorySection(Section):
     """The instruction memory bank; without an embedder there is none."""
 
-    embedder: str | None = "sentence-transformers/all-MiniLM-L6-v2"
+    embedder: Annotated[
+        str | None, Field(description="a packaged name, a folder or a hub id; null turns the memory off")
+    ] = "sentence-transformers/all-MiniLM-L6-v2"
     device: Device = "cpu"
     neighbours: Positive = 10
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -175,8 +208,12 @@ class MemorySection(Section):
 class ScoringSection(Section):
     """The two scorers and the convention of IFD."""
 
-    small: str
-    large: str | None = None
+    small: Annotated[
+        str, Field(description="the model that you will train, or one like it: its IFD says how hard a row is for it")
+    ]
+    large: Annotated[
+        str | None, Field(description="a larger one to compare it with (Eq. 5); null scores by the small one alone")
+    ] = None
     device: Devices = "auto"
     large_device: Devices | None = None
     workers: Positive = 1
@@ -199,9 +236,17 @@ class ProbesSection(Section):
 class JudgeSection(Section):
     """Who compares a candidate with the base, and how."""
 
-    endpoint: str
-    policy: Literal["all", "lazy"] = "lazy"
-    swap: bool = True
+    endpoint: Annotated[str, Field(description="who compares answers: take the strongest model that you have")]
+    policy: Annotated[
+        Literal["all", "lazy"],
+        Field(description="lazy asks only about candidates that could still win, and selects the same rows"),
+    ] = "lazy"
+    swap: Annotated[
+        bool,
+        Field(
+            description="ask in both orders; a win needs both. false halves the calls and lets the first place win more"
+        ),
+    ] = True
     verdict: Literal["text", "choice"] = "text"
     tie_margin: Probability = 0.1
     prompt: str = "pairwise"
@@ -214,7 +259,10 @@ class JudgeSection(Section):
 class SelectionSection(Section):
     """Which row of a seed enters the data set."""
 
-    fallback: Literal["base", "seed", "drop"] = "base"
+    fallback: Annotated[
+        Literal["base", "seed", "drop"],
+        Field(description="the row of a seed of which no candidate was better than the base"),
+    ] = "base"
     min_score: Probability = 0.0
     truncated: Literal["exclude", "allow"] = "exclude"
 
@@ -225,7 +273,10 @@ class EvolutionSection(Section):
     rule: Literal["paper", "exp3", "thompson"] = "paper"
     rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     discount: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
-    reward: Literal["quality", "quality_per_cost"] = "quality"
+    reward: Annotated[
+        Literal["quality", "quality_per_cost"],
+        Field(description="quality_per_cost teaches the weights what an answer cost, too"),
+    ] = "quality"
     credit: Literal["all", "winner"] = "all"
     faults: Literal["usual", "nothing"] = "usual"
     floor: Annotated[float, Field(ge=0, lt=1)] = 0.001
@@ -240,14 +291,19 @@ class EvolutionSection(Section):
 class BudgetSection(Section):
     """Ceilings that the run stops at before it passes them."""
 
-    usd: Annotated[float, Field(gt=0)] | None = None
-    tokens: Positive | None = None
+    usd: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        Field(description="stop before so many dollars are passed; every endpoint needs a price for it"),
+    ] = None
+    tokens: Annotated[Positive | None, Field(description="stop before so many tokens are passed")] = None
 
 
 class OutputSection(Section):
     """The data set that is written at the end of the run, and by `export` at any time."""
 
-    format: ExportFormat = "messages"
+    format: Annotated[
+        ExportFormat, Field(description="of the data set at the end; export writes any other from the same run")
+    ] = "messages"
     candidates: bool = False
 
 
@@ -255,7 +311,10 @@ class ServiceSection(Section):
     """The HTTP face, on the loopback interface, and how long a drain may take."""
 
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] | None = 8765
+    port: Annotated[
+        Annotated[int, Field(ge=0, le=65535)] | None,
+        Field(description="of the page and the control interface, on this machine only; 0 takes a free one"),
+    ] = 8765
     keep_alive: bool = False
     metrics: bool = True
     log_format: Literal["text", "json"] = "text"

@@ -45,6 +45,7 @@ from star_agents.service.run.pool_resume import check_open
 from star_agents.service.run.sizing import Sizer
 from star_agents.service.run.stages import Ports, board_of, evolver_of, stages_of
 from star_agents.service.run.start_report import start_report
+from star_agents.service.run.start_told import start_told
 from star_agents.service.run.together import opened_together
 from star_agents.service.telemetry.opening import watching
 from star_agents.service.telemetry.traced import Watch, WatchedCompleter, WatchedScorer, WatchedStore
@@ -84,9 +85,10 @@ async def assembled(job: Job, report: Report) -> AsyncIterator[Engine]:
         follower = await _follower(job, source)
         report("starting the scorers and the model servers")
         await sweep(job.folder.path)
-        models_to_open = await asyncio.to_thread(_models, job)
+        parts = await asyncio.to_thread(_models, job)
+        told = start_told([part for part in parts if isinstance(part, LocalReplicas)], report)
         begun = f"{settings.run.name} {recovered.standing.manifest.created}"
-        async with watching(settings.telemetry, begun) as watch, opened_together(models_to_open) as opened:
+        async with watching(settings.telemetry, begun) as watch, opened_together([*parts, told]) as opened:
             models = Models.sort(opened)
             specs = await _specs(settings, inputs, models)
             purse = _purse(settings, recovered)
