@@ -34,6 +34,7 @@ from star_agents.service.life.at_rest import shown_at_rest
 from star_agents.service.run.timeline import Sample
 from star_agents.service.view.bill import Bill, BillLine, BudgetStatus
 from star_agents.service.view.judge_status import JudgeStatus, judge_status
+from star_agents.service.view.order_line import OrderLine
 from star_agents.service.view.status import (
     Bottleneck,
     Ending,
@@ -43,7 +44,9 @@ from star_agents.service.view.status import (
     PoolChange,
     RunStatus,
 )
+from star_agents.storage.commands import Outcome, Verb
 from star_agents.storage.folder import RunFolder
+from star_agents.storage.lost import Lost
 from tests.loops import run_real
 from tests.service.answers import closed, mismatch, of_answer
 from tests.service.service_world import status
@@ -59,13 +62,26 @@ RECORDS: dict[str, type[Any]] = {
     },
     **{
         record.__name__: record
-        for record in (JudgeStatus, LastRow, ModelScore, PairStatus, PoolChange, PoolStatus, Probe, ProbeTally, Sample)
+        for record in (
+            JudgeStatus,
+            LastRow,
+            Lost,
+            ModelScore,
+            OrderLine,
+            PairStatus,
+            PoolChange,
+            PoolStatus,
+            Probe,
+            ProbeTally,
+        )
     },
-    **{record.__name__: record for record in (SamplingParams, Scores, ServerStatus, Verdict)},
+    **{record.__name__: record for record in (Sample, SamplingParams, Scores, ServerStatus, Verdict)},
 }
 NAMES = {"Phase": Phase, "Ending": Ending, "CrewState": CrewState, "ServerState": ServerState} | {
+    "Outcome": Outcome,
     "RowSource": RowSource,
     "ScoreStatus": ScoreStatus,
+    "Verb": Verb,
     "VerdictSource": VerdictSource,
 }
 PLAIN = {
@@ -97,6 +113,7 @@ def everything() -> RunStatus:
         log_path="smol.log",
     )
     tally = Tally((), {"judge.asked": 3, "judge.spared": 1}, ProbeTally(2, 1, recent=(True, False)))
+    lost = Lost(file="shards/1.parquet", holds="rows", why="gone", seq_lo=1, seq_hi=9, seed_lo=0, seed_hi=11, rows=9)
     return replace(
         shown,
         eta_s=9.0,
@@ -106,6 +123,8 @@ def everything() -> RunStatus:
         ending=Ending.LIMIT,
         page="http://127.0.0.1:8765/",
         changes=(PoolChange(3, ("keep+b",), ("keep+a",), ("response:b",), "a better one"),),
+        lost=(lost,),
+        orders=(OrderLine(1, "2026-01-02T03:04:05.678+00:00", "port:token", Verb.PAUSE, Outcome.DONE, "for lunch"),),
     )
 
 
