@@ -65,9 +65,8 @@ def test_a_run_ends_with_a_data_set_of_its_format(tmp_path: Path, row_format: Ex
     async def main() -> None:
         await fill(folder.database)
         settings = SimpleNamespace(output=OutputSection(format=row_format))
-        ended = cast(
-            "Engine", SimpleNamespace(job=SimpleNamespace(settings=settings, folder=folder, allow_missing=False))
-        )
+        job = SimpleNamespace(settings=settings, folder=folder, allow_missing=False)
+        ended = cast("Engine", SimpleNamespace(job=job, _on_lost=None))
         exported = await Engine.export(ended)
         assert exported.data_file.parent == folder.out / row_format
         assert exported.data_file.exists()
