@@ -10,7 +10,10 @@ import pytest
 from star_agents.core.records import Candidate, Graded, Seed
 from star_agents.endpoints.meter import EndpointStatus
 from star_agents.pipeline.channel import ChannelStatistics
+from star_agents.service.view.order_line import OrderLine
 from star_agents.service.view.status import Bottleneck, Ending, PairStatus, Phase
+from star_agents.storage.commands import Outcome, Verb
+from star_agents.storage.lost import Lost
 from star_agents.storage.store import RunStore
 from tests.storage.examples import MANIFEST, asked, completion, graded, plan, update
 from tests.web.conftest import Watched
@@ -84,6 +87,23 @@ def test_the_bottleneck_is_what_the_service_says(theatre: Theatre, visit: Visit)
     assert page.locator("#stages .queue.full").count() == 1
     theatre.shown = replace(theatre.shown, bottleneck=None)
     wait(page, "document.querySelector('#bottleneck').textContent.startsWith('bottleneck: none')")
+
+
+def test_orders_and_lost_rows_are_shown(theatre: Theatre, visit: Visit) -> None:
+    """The newest orders with their door and outcome, text as text; a file that is lost stands above everything else."""
+    page = visit(theatre.url())
+    wait(page, "document.querySelector('#orders').textContent === 'nothing was ordered yet'")
+    assert not page.locator("#lost").is_visible()
+    refused = OrderLine(2, "2026-01-02T03:04:05.678+00:00", "port:token", Verb.AGENTS, Outcome.REFUSED, HOSTILE)
+    lost = Lost(
+        file="shards/1.parquet", holds="rows", why="gone", seq_lo=1, seq_hi=1024, seed_lo=0, seed_hi=1030, rows=1024
+    )
+    theatre.shown = replace(theatre.shown, orders=(refused,), lost=(lost,))
+    wait(page, "document.querySelector('#orders').textContent.includes('refused, by port:token')")
+    assert HOSTILE in text(page, "#orders")
+    assert page.evaluate("window.pwned") is None
+    assert text(page, "#lost") == "shards/1.parquet: gone: 1,024 rows are lost with it"
+    assert page.locator("#lost").is_visible()
 
 
 def test_it_is_never_all_done_before_the_run_is_over(theatre: Theatre, visit: Visit) -> None:

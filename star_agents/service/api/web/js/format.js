@@ -36,6 +36,12 @@ export function clock(seconds, step) {
   return step >= 60 ? minutes : `${minutes}:${two(at.getSeconds())}`;
 }
 
+// A wall time as it was written down, in the time of whoever looks.
+export function moment(text) {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? NONE : clock(at / 1000, 1);
+}
+
 export function latency(seconds) {
   if (!known(seconds)) return NONE;
   return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;

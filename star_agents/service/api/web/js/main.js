@@ -6,6 +6,7 @@ import { byId, say } from "./dom.js";
 import { showEndpoints } from "./endpoints.js";
 import { showJudge } from "./judge.js";
 import { isOver, showHead, showPhase, showTiles } from "./overview.js";
+import { showOrders } from "./orders.js";
 import { paced } from "./pace.js";
 import { Pairs } from "./pairs.js";
 import { RowDialog } from "./row.js";
@@ -61,6 +62,7 @@ function partsOf() {
     showHead,
     showTiles,
     showStages,
+    showOrders,
     showEndpoints,
     showJudge,
     (now) => pairs.show(now),
