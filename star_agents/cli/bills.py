@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
@@ -68,22 +69,23 @@ def summary(bill: Bill, budget: BudgetStatus | None) -> str:
 
 def bill_table(bill: Bill) -> Table:
     """Tokens and dollars by endpoint, by agent and by pair, and in all."""
-    table = Table(title="spent, over all starts", title_justify="left", header_style="bold")
-    table.add_column("by")
-    table.add_column("name")
+    table = Table(title="spent, over all starts", title_justify="left", header_style="bold", box=SIMPLE)
+    table.pad_edge, table.padding = False, (0, 1, 0, 0)  # nine columns in eighty characters
+    table.add_column("by", overflow="fold", min_width=16)
     for heading in ("calls", "failed", "input", "output", "reasoning", "wasted", "dollars"):
         table.add_column(heading, justify="right")
     for group, lines in (("endpoint", bill.endpoints), ("agent", bill.agents), ("pair", bill.pairs)):
+        table.add_row(Text(group, style="bold"))
         for line in lines:
-            table.add_row(group, Text(line.name), *_figures(line))
-        table.add_section()
-    table.add_row("", "total", *_figures(bill.total))
+            table.add_row(Text(f"  {line.name}"), *_figures(line))
+    table.add_section()
+    table.add_row("total", *_figures(bill.total))
     return table
 
 
 def _figures(line: BillLine) -> tuple[str, ...]:
     tokens = (line.input_tokens, line.output_tokens, line.reasoning_tokens, line.wasted_tokens)
-    return (str(line.calls), str(line.failures), *map(count, tokens), cost(line))
+    return (str(line.calls), str(line.failures), *map(count, tokens), "unknown" if line.usd is None else spent(line))
 
 
 def failure_table(kinds: Iterable[FailureKind]) -> Table:

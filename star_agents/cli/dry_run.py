@@ -34,10 +34,10 @@ def _show(found: "Estimate", settings: "Settings") -> None:
     from rich.table import Table
 
     typer.echo(f"{found.seeds} seeds; {found.sampled} of them were looked at. Nothing was sent or written.")
-    table = Table("endpoint", box=SIMPLE)
+    table = Table("endpoint", box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("calls", "tokens in", "tokens out", "dollars", "at most", "time"):
         table.add_column(heading, justify="right")
-    table.add_column("bound by")
+    table.add_column("bound by", overflow="fold", min_width=11)
     for one in found.endpoints:
         table.add_row(*_cells(one))
     Console().print(table)
