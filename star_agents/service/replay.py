@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 from pydantic import ValidationError
 
 from star_agents.core import rng
@@ -25,6 +24,7 @@ from star_agents.policy.weights import UpdateRule, check_floor, uniform
 from star_agents.service.config import learning
 from star_agents.service.config.settings import EvolutionSection, Settings
 from star_agents.service.config.yaml_source import dotted
+from star_agents.service.run import identity
 from star_agents.storage.recovery import read_standing
 from star_agents.storage.rows import iter_rows
 
@@ -144,15 +144,13 @@ def replay(recorded: Recorded, question: Question, show: Callable[[TracedSeed], 
 
 
 def recorded_settings(config: str) -> Settings:
-    """The settings of a run, as its manifest records them (`identity.record`); headers are not in it.
+    """The settings of a run, as its manifest records them (`identity.recorded_settings`).
 
     Raises:
         ConfigError: another version recorded them, and this one does not take them.
     """
-    recorded = orjson.loads(config)
-    recorded.pop("prompt_files", None)
     try:
-        return Settings.model_validate_json(orjson.dumps(recorded))
+        return identity.recorded_settings(config)
     except ValidationError as error:
         told = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors())
         raise ConfigError(f"the run was recorded by another version ({told}): replay it with that one") from error

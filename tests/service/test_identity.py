@@ -4,7 +4,7 @@ import yaml
 
 from star_agents.service.config.validation import check
 from star_agents.service.config.yaml_source import parse_yaml
-from star_agents.service.run.identity import differences, fingerprint, record
+from star_agents.service.run.identity import differences, fingerprint, record, recorded_settings
 from tests.service.configs import SOUND, spoiled
 
 
@@ -78,3 +78,13 @@ def test_a_config_that_todays_version_cannot_read_is_compared_as_it_stands() -> 
     """A key that is no more is named."""
     told = orjson.loads(recorded(SOUND)) | {"gone": {"key": 1}}
     assert differences(orjson.dumps(told).decode(), recorded(SOUND)) == ["gone.key: was 1, is not set"]
+
+
+def test_a_key_that_is_newer_than_the_run_counts_as_it_was_done_then() -> None:
+    """A run of before `evolution.faults` filled nothing; it goes on under a config that says so, and no other way."""
+    older = orjson.loads(recorded(SOUND))
+    del older["evolution"]["faults"]
+    before = orjson.dumps(older).decode()
+    assert recorded_settings(before).evolution.faults == "nothing"
+    assert differences(before, recorded(spoiled("evolution", {"faults": "nothing"}))) == []
+    assert differences(before, recorded(SOUND)) == ['evolution.faults: was "nothing", is "usual"']

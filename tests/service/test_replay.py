@@ -29,7 +29,7 @@ LATENCY_S = {"good": 3.0, "fair": 1.0, "poor": 0.5}
 def config(**evolution: object) -> dict[str, Any]:
     """What the manifest of a run in the world of `tests.flow` records."""
     told = copy.deepcopy(SOUND)
-    told["evolution"] = {"rule": "paper", "rate": RULE.rate, "floor": RULE.floor} | evolution
+    told["evolution"] = {"rule": "paper", "rate": RULE.rate, "floor": RULE.floor, "faults": "usual"} | evolution
     return told | {"prompt_files": {}}
 
 

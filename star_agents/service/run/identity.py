@@ -67,6 +67,10 @@ PRICES = ("endpoints.*.price*",)
 """What teaches with `evolution.reward: quality_per_cost`, and is then no longer safe to change."""
 
 
+EARLIER = {("evolution", "faults"): "nothing"}
+"""What a key stood for before there was one, where that is not its default of today."""
+
+
 def record(settings: Settings, prompts: Mapping[str, str]) -> str:
     """The config as JSON, for the manifest of a run; secrets are in it by name only, and headers not at all.
 
@@ -84,7 +88,7 @@ def fingerprint(config: str) -> str:
 def differences(begun: str, now: str) -> list[str]:
     """One line for each field of identity in which two recorded configs differ.
 
-    A key that the version which recorded `begun` did not have counts with its default of today.
+    A key that the version which recorded `begun` did not have counts with what it stood for then.
     """
     return _lines(_completed(begun), now)
 
@@ -118,13 +122,25 @@ def _lines(begun: str, now: str) -> list[str]:
 
 def _completed(config: str) -> str:
     """The same with today's keys; one that today's model does not take is left as it is."""
-    recorded = orjson.loads(config)
-    digests = recorded.pop("prompt_files", {})
+    digests = orjson.loads(config).pop("prompt_files", {})
     try:
-        settings = Settings.model_validate_json(orjson.dumps(recorded))
+        settings = recorded_settings(config)
     except ValidationError:
         return config
     return _dumped(settings, digests)
+
+
+def recorded_settings(config: str) -> Settings:
+    """The settings of a run, as its manifest records them (`record`); headers are not in it.
+
+    Raises:
+        ValidationError: another version recorded them, and this one does not take them.
+    """
+    recorded = orjson.loads(config)
+    recorded.pop("prompt_files", None)
+    for (section, key), value in EARLIER.items():
+        recorded.setdefault(section, {}).setdefault(key, value)
+    return Settings.model_validate_json(orjson.dumps(recorded))
 
 
 def _dumped(settings: Settings, digests: Mapping[str, str]) -> str:
