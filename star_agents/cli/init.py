@@ -44,6 +44,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """Write a commented config; what no flag says is asked, where there is a terminal."""
+    import shlex
     import sys
 
     from star_agents.cli.init_questions import Answers, answered
@@ -57,6 +58,8 @@ def init(
         )
     if key_env is not None and key_file is not None:
         raise typer.BadParameter("goes without --key-file", param_hint="--key-env")
+    if local is not None and (key_env is not None or key_file is not None):
+        raise typer.BadParameter("needs no key: leave --key-env and --key-file out", param_hint="--local")
     asked = Answers(
         seeds=seeds,
         endpoint=endpoint,
@@ -72,8 +75,9 @@ def init(
         return
     _write(config, wish)
     typer.echo(f"{config}: written. Look at it, then:")
-    typer.echo(f"  star-agents doctor {config}")
-    typer.echo(f"  star-agents serve-run {config} --dry-run")
+    path = shlex.quote(str(config))
+    typer.echo(f"  star-agents doctor {path}")
+    typer.echo(f"  star-agents serve-run {path} --dry-run")
 
 
 def _reference(variable: str | None, file: Path | None) -> str | None:

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -141,6 +142,29 @@ def test_names_are_short_and_never_alike() -> None:
         "x",
         "model",
     ]
+
+
+@pytest.mark.parametrize("models", [("x/a-3", "y/a", "z/a"), ("a", "b/a", "a-2"), ("a", "a-free"), ("a-reviser", "a")])
+def test_no_model_is_lost_to_a_name(models: tuple[str, ...]) -> None:
+    """A name made up for one model is never that of another, nor of an agent of another."""
+    draft = drafted(Wish(name="w", seeds=SHIPPED, models=models, base_url=NOWHERE))
+    assert [each["model"] for each in draft["endpoints"].values()] == list(models)
+    assert len(draft["agents"]["response"]) == 3 * len(models)
+
+
+def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:
+    """A path with a space is one word to the shell."""
+    config = tmp_path / "my run.yaml"
+    done = init(config, "--seeds", SHIPPED, "--endpoint", NOWHERE, "--model", "m")
+    [command] = [line for line in done.output.splitlines() if " doctor " in line]
+    assert shlex.split(command) == ["star-agents", "doctor", str(config)]
+
+
+def test_models_that_are_served_here_take_no_key(tmp_path: Path) -> None:
+    """A flag that would be dropped is refused."""
+    flags = ("--seeds", SHIPPED, "--local", "vllm", "--model", "m", "--key-env", "MY_KEY")
+    assert init(tmp_path / "c.yaml", *flags).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

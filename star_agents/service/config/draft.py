@@ -7,6 +7,7 @@ the user stands in it, to be changed there.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -55,6 +56,7 @@ class _Habits:
 
 
 _PLAIN, _FREE, _REVISED = ("", "answer", 0.3), ("-free", "answer", 0.9), ("-reviser", "improve", 0.3)
+_SUFFIXES = tuple(suffix for suffix, _, _ in (_PLAIN, _FREE, _REVISED))
 
 _HABITS: dict[Goal, _Habits] = {
     "quick": _Habits(
@@ -115,12 +117,20 @@ def drafted(wish: Wish) -> dict[str, Any]:
 
 
 def named(models: Sequence[str]) -> list[str]:
-    """A short name for each model, no two alike: `Qwen/Qwen2.5-7B` is `qwen2.5-7b`."""
+    """A short name for each model: `Qwen/Qwen2.5-7B` is `qwen2.5-7b`. No two are alike, nor their agents."""
     names: list[str] = []
+    taken = set[str]()
     for model in models:
         short = slug(model.rstrip("/").rpartition("/")[2]) or "model"
-        names.append(short if short not in names else f"{short}-{len(names) + 1}")
+        numbered = (f"{short}-{number}" for number in count(2))
+        name = next(each for each in chain((short,), numbered) if taken.isdisjoint(_agents_of(each)))
+        names.append(name)
+        taken.update(_agents_of(name))
     return names
+
+
+def _agents_of(name: str) -> list[str]:
+    return [f"{name}{suffix}" for suffix in _SUFFIXES]
 
 
 def slug(text: str) -> str:
